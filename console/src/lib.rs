@@ -1,0 +1,1 @@
+//! What every Pleach binary shares: printer, progress, interrupts, exit codes, recipes.

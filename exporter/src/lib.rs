@@ -1,0 +1,1 @@
+//! Writes, shrinks and verifies ONNX bundles.

@@ -1,0 +1,1 @@
+//! Hugging Face ids to local files.

@@ -1,0 +1,3 @@
+//! The networks, written once; noise schedules, samplers and file formats.
+
+pub mod tensor;

@@ -1,0 +1,1 @@
+//! Routes, samples and decodes ONNX bundles with ONNX Runtime.

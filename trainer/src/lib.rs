@@ -1,0 +1,1 @@
+//! Learns, prunes and suppresses with libtorch.
