@@ -1,1 +1,3 @@
 //! Routes, samples and decodes ONNX bundles with ONNX Runtime.
+
+pub mod tokenizer;
