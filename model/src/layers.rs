@@ -5,6 +5,7 @@ use crate::{
     error::Result,
     op::{self, Unary},
     params::Params,
+    tensor::Dtype,
 };
 use std::sync::Arc;
 
@@ -114,6 +115,11 @@ impl<B: Backend> Mlp<B> {
     pub fn new(p: &Params<B>, names: [&str; 2], [input, hidden, output]: [usize; 3], between: Unary) -> Result<Self> {
         let first = Linear::new(&p.at(names[0]), input, hidden, true)?;
         Ok(Self { first, second: Linear::new(&p.at(names[1]), hidden, output, true)?, between })
+    }
+
+    /// Element type of the parameters.
+    pub fn dtype(&self, b: &B) -> Dtype {
+        b.fact(&self.first.weight).dtype
     }
 
     /// Applies both layers.

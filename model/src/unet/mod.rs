@@ -14,14 +14,12 @@ use crate::{
     op::{Extent, Unary},
     params::Params,
     sites::Pass,
-    tensor::Dtype,
 };
 use blocks::{MidBlock, Stage, Time};
 
 /// The denoiser: latents, a timestep and a text embedding to a prediction (epsilon or v).
 pub struct UNet<B: Backend> {
     config: UNetConfig,
-    dtype: Dtype,
     time_embedding: Mlp<B>,
     conv_in: Conv2d<B>,
     down_blocks: Vec<Stage<B>>,
@@ -47,16 +45,14 @@ impl<B: Backend> UNet<B> {
         let levels = config.block_out_channels.len();
         let down = |level| Stage::down(&p.at(format_args!("down_blocks.{level}")), config, level, &cutter);
         let up = |i| Stage::up(&p.at(format_args!("up_blocks.{i}")), config, i, &cutter);
-        let conv_out = p.at("conv_out");
         Ok(Self {
-            dtype: p.backend().fact(&conv_out.get("bias", &[config.out_channels])?).dtype,
             time_embedding,
             conv_in,
             down_blocks: (0..levels).map(down).collect::<Result<_>>()?,
             mid_block: MidBlock::new(&p.at("mid_block"), config, &cutter)?,
             up_blocks: (0..levels).map(up).collect::<Result<_>>()?,
             conv_norm_out: GroupNorm::new(&p.at("conv_norm_out"), config.norm_num_groups, first, config.norm_eps)?,
-            conv_out: Conv2d::same(&conv_out, first, config.out_channels, 3)?,
+            conv_out: Conv2d::same(&p.at("conv_out"), first, config.out_channels, 3)?,
             sites: cutter.finish()?,
             config: config.clone(),
         })
@@ -104,7 +100,7 @@ impl<B: Backend> UNet<B> {
         let angles = b.mul(&column, &frequencies)?;
         let (sin, cos) = (b.unary(&angles, Unary::Sin)?, b.unary(&angles, Unary::Cos)?);
         let parts = if self.config.flip_sin_to_cos { [&cos, &sin] } else { [&sin, &cos] };
-        let sinusoids = b.cast(&b.concat(&parts, 1)?, self.dtype)?;
+        let sinusoids = b.cast(&b.concat(&parts, 1)?, self.time_embedding.dtype(b))?;
         self.time_embedding.forward(b, &sinusoids)
     }
 }
