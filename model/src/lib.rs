@@ -16,6 +16,8 @@ pub mod op;
 pub mod params;
 pub mod reference;
 pub mod resnet;
+pub mod samplers;
+pub mod schedule;
 pub mod sentence;
 pub mod shape;
 pub mod sites;
