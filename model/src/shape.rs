@@ -166,3 +166,37 @@ impl fmt::Display for Fact {
         write!(f, "{}[{dims}]", self.dtype)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strided_and_product_dimensions_evaluate_to_what_they_print() {
+        let height = Dim::symbol("height");
+        let halved = height.strided(1, 2).unwrap();
+        assert_eq!(halved.to_string(), "floor((height +1)/2)");
+        let area = Dim::product([&halved, &Dim::Known(4), &Dim::symbol("width")]);
+        assert_eq!(area.to_string(), "4*floor((height +1)/2)*width");
+        let values = |name: &str| [("height", 65), ("width", 3)].iter().find(|(n, _)| *n == name).map(|(_, v)| *v);
+        assert_eq!(area.evaluate(&values), Some(33 * 4 * 3));
+        assert_eq!(Dim::symbol("depth").evaluate(&values), None);
+    }
+
+    #[test]
+    fn division_cancels_factors_and_refuses_remainders() {
+        let [a, b] = [Dim::symbol("a"), Dim::symbol("b")];
+        let product = Dim::product([&a, &Dim::Known(6), &b, &a]);
+        assert_eq!(product.divided(&a), Some(Dim::product([&Dim::Known(6), &b, &a])));
+        assert_eq!(product.divided(&Dim::Known(3)), Some(Dim::product([&Dim::Known(2), &a, &b, &a])));
+        assert_eq!(product.divided(&Dim::Known(4)), None);
+        assert_eq!(product.divided(&Dim::symbol("c")), None);
+        assert_eq!(product.divided(&product), Some(Dim::Known(1)));
+    }
+
+    #[test]
+    fn a_kernel_larger_than_its_side_leaves_nothing() {
+        assert_eq!(Dim::Known(2).strided(-2, 1), None);
+        assert_eq!(Dim::Known(3).strided(-2, 1), Some(Dim::Known(1)));
+    }
+}
