@@ -1,0 +1,246 @@
+//! Recipe files: what a long command does, as TOML, with `--set key.path=value` on top.
+//!
+//! A recipe is a serde struct with defaults. A key that the struct does not have is an error which names its path and the
+//! nearest key that exists, whether or not the struct says `deny_unknown_fields`. [`to_toml`] gives the effective recipe.
+
+mod overrides;
+mod value;
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub use overrides::Override;
+pub use value::ValueError;
+
+/// The options of a command that follows a recipe.
+#[derive(Args, Clone, Debug, Default)]
+pub struct RecipeArgs {
+    /// The recipe to follow (TOML)
+    #[arg(long, value_name = "FILE")]
+    pub recipe: Option<PathBuf>,
+
+    /// Change one key of the recipe; the value is TOML, or else a string
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<Override>,
+}
+
+/// A recipe could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum RecipeError {
+    /// The file is not there or not readable.
+    #[error("cannot read the recipe {}", path.display())]
+    Read {
+        /// The recipe.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not TOML; the source shows the line.
+    #[error("the recipe {} is not TOML", path.display())]
+    Syntax {
+        /// The recipe.
+        path: PathBuf,
+        /// Where and why.
+        source: Box<toml::de::Error>,
+    },
+    /// An override goes through something that is not a table or a list.
+    #[error("--set {set}: `{parent}` is not a table")]
+    NotATable {
+        /// The override as it was given.
+        set: String,
+        /// The key that holds a plain value.
+        parent: String,
+    },
+    /// An override names an item that the list does not have.
+    #[error("--set {set}: `{list}` has {count} items, numbered from 0")]
+    NoSuchItem {
+        /// The override as it was given.
+        set: String,
+        /// The key of the list.
+        list: String,
+        /// How many items it has.
+        count: usize,
+    },
+    /// A key that does not exist, or a value that does not fit.
+    #[error("the recipe does not fit")]
+    Value(#[from] ValueError),
+    /// The recipe holds something that TOML cannot express.
+    #[error("the recipe cannot be written as TOML")]
+    Write(#[from] toml::ser::Error),
+}
+
+impl RecipeArgs {
+    /// The recipe with the overrides applied.
+    pub fn load<T: DeserializeOwned>(&self) -> Result<T, RecipeError> {
+        load(self.recipe.as_deref(), &self.set)
+    }
+}
+
+/// The defaults of `T` (as serde knows them), replaced by the file's values, replaced by the overrides in their order.
+pub fn load<T: DeserializeOwned>(path: Option<&Path>, overrides: &[Override]) -> Result<T, RecipeError> {
+    let mut table = match path {
+        Some(path) => read(path)?,
+        None => toml::Table::new(),
+    };
+    for change in overrides {
+        change.apply(&mut table)?;
+    }
+    Ok(value::from_table(table)?)
+}
+
+fn read(path: &Path) -> Result<toml::Table, RecipeError> {
+    let text = std::fs::read_to_string(path).map_err(|source| RecipeError::Read { path: path.to_owned(), source })?;
+    text.parse().map_err(|source| RecipeError::Syntax { path: path.to_owned(), source: Box::new(source) })
+}
+
+/// The effective recipe: reading it again gives the same value.
+pub fn to_toml<T: Serialize>(recipe: &T) -> Result<String, RecipeError> {
+    Ok(toml::to_string_pretty(recipe)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+    #[serde(default)]
+    struct Recipe {
+        steps: u32,
+        learning_rate: f64,
+        name: Option<String>,
+        sampler: Sampler,
+        data: Data,
+        targets: Vec<Target>,
+        weights: BTreeMap<String, f32>,
+    }
+
+    #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Sampler {
+        #[default]
+        Pndm,
+        Ddim,
+        Custom {
+            eta: f64,
+        },
+    }
+
+    #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+    #[serde(default)]
+    struct Data {
+        folder: PathBuf,
+        batch: u8,
+    }
+
+    #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+    struct Target {
+        macs: f64,
+    }
+
+    fn recipe(text: &str, sets: &[&str]) -> Result<Recipe, RecipeError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("recipe.toml");
+        std::fs::write(&path, text).unwrap();
+        let overrides: Vec<Override> = sets.iter().map(|set| set.parse().unwrap()).collect();
+        load(Some(&path), &overrides)
+    }
+
+    fn complaint(text: &str, sets: &[&str]) -> String {
+        match recipe(text, sets).unwrap_err() {
+            RecipeError::Value(error) => error.to_string(),
+            other => other.to_string(),
+        }
+    }
+
+    #[test]
+    fn file_then_overrides_over_defaults() {
+        let text = "steps = 100\n[data]\nfolder = \"images\"\n[[targets]]\nmacs = 0.5\n[[targets]]\nmacs = 0.7\n";
+        let sets = [
+            "steps=7",
+            "learning_rate=1",
+            "name=a b",
+            "data.batch=4",
+            "sampler=ddim",
+            "targets.1.macs=0.6",
+            "weights.style=0.25",
+        ];
+        let expected = Recipe {
+            steps: 7,
+            learning_rate: 1.0,
+            name: Some("a b".to_owned()),
+            sampler: Sampler::Ddim,
+            data: Data { folder: "images".into(), batch: 4 },
+            targets: vec![Target { macs: 0.5 }, Target { macs: 0.6 }],
+            weights: BTreeMap::from([("style".to_owned(), 0.25)]),
+        };
+        assert_eq!(recipe(text, &sets).unwrap(), expected);
+        assert_eq!(load::<Recipe>(None, &[]).unwrap(), Recipe::default());
+    }
+
+    #[test]
+    fn the_effective_recipe_reads_back() {
+        let recipe = recipe("name = \"x\"", &["sampler={custom={eta=0.5}}", "targets=[{macs=0.5}]"]).unwrap();
+        assert_eq!(recipe.sampler, Sampler::Custom { eta: 0.5 });
+        let text = to_toml(&recipe).unwrap();
+        assert_eq!(value::from_table::<Recipe>(text.parse().unwrap()).unwrap(), recipe);
+    }
+
+    #[test]
+    fn unknown_keys_are_named_with_the_nearest_known_one() {
+        assert_eq!(complaint("stepz = 1", &[]), "`stepz` is no key of the recipe; did you mean `steps`?");
+        assert_eq!(complaint("", &["data.bach=1"]), "`data.bach` is no key of the recipe; did you mean `data.batch`?");
+        assert_eq!(
+            complaint("[[targets]]\nmac = 1", &[]),
+            "`targets.0.mac` is no key of the recipe; did you mean `targets.0.macs`?"
+        );
+        assert_eq!(complaint("[data]\nzzz = 1", &[]), "`data.zzz` is no key of the recipe; known here: folder, batch");
+        assert_eq!(
+            complaint("sampler = { custom = { eta = 1, etta = 1 } }", &[]),
+            "`sampler.custom.etta` is no key of the recipe; did you mean `sampler.custom.eta`?"
+        );
+    }
+
+    #[test]
+    fn values_that_do_not_fit_are_named() {
+        assert_eq!(complaint("steps = \"many\"", &[]), "`steps`: invalid type: string \"many\", expected u32");
+        assert_eq!(complaint("", &["data.batch=300"]), "`data.batch`: invalid value: integer `300`, expected u8");
+        assert_eq!(complaint("[[targets]]", &[]), "`targets.0`: missing field `macs`");
+        assert_eq!(complaint("data = 3", &[]), "`data`: invalid type: integer `3`, expected struct Data");
+        assert_eq!(
+            complaint("", &["sampler=ddimm"]),
+            "`sampler`: `ddimm` is none of pndm, ddim, custom; did you mean `ddim`?"
+        );
+        assert_eq!(complaint("sampler = 3", &[]), "`sampler`: invalid type: integer `3`, expected enum Sampler");
+        assert_eq!(complaint("weights.x = true", &[]), "`weights.x`: invalid type: boolean `true`, expected f32");
+    }
+
+    #[test]
+    fn overrides_follow_the_shape_of_the_recipe() {
+        assert_eq!(complaint("steps = 1", &["steps.x=1"]), "--set steps.x=1: `steps` is not a table");
+        assert_eq!(
+            complaint("[[targets]]\nmacs = 1", &["targets.3.macs=1"]),
+            "--set targets.3.macs=1: `targets` has 1 items, numbered from 0"
+        );
+        assert_eq!(
+            complaint("targets = []", &["targets.x=1"]),
+            "--set targets.x=1: `targets` has 0 items, numbered from 0"
+        );
+        assert_eq!("steps".parse::<Override>().unwrap_err().to_string(), "`steps` is not of the form key.path=value");
+        assert!("a..b=1".parse::<Override>().is_err());
+    }
+
+    #[test]
+    fn a_file_that_is_missing_or_not_toml_is_named() {
+        let missing = load::<Recipe>(Some(Path::new("no/such.toml")), &[]).unwrap_err();
+        assert_eq!(missing.to_string(), "cannot read the recipe no/such.toml");
+        let Err(RecipeError::Syntax { source, .. }) = recipe("steps = = 1", &[]) else { panic!("not TOML") };
+        assert!(source.to_string().contains("line 1"), "{source}");
+    }
+}
