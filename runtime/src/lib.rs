@@ -1,4 +1,7 @@
 //! Routes, samples and decodes ONNX bundles with ONNX Runtime.
 
+pub mod image;
 pub mod onnx;
+pub mod pipeline;
+pub mod png;
 pub mod tokenizer;

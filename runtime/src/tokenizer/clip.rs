@@ -24,8 +24,7 @@ use tokenizers::{
     processors::roberta::RobertaProcessing,
 };
 
-const WORDS: &str =
-    r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
+const WORDS: &str = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
 
 /// A special token: its text alone, or with the flags of `AddedToken`.
 #[derive(Clone, Debug, Deserialize)]

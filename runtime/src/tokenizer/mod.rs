@@ -8,7 +8,7 @@ mod files;
 
 pub use files::Error;
 
-use files::{read_json, Result};
+use files::{Result, read_json};
 use std::path::Path;
 use tokenizers::TruncationDirection;
 

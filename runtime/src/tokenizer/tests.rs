@@ -34,15 +34,11 @@ fn clip_ids_equal_the_fixtures() {
         let tokenizer = Tokenizer::clip(&folder.join("pipeline/tokenizer"), 77).unwrap();
         let bytes = fs::read(folder.join("reference.safetensors")).unwrap();
         let (_, metadata) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
-        let prompts: Vec<String> =
-            serde_json::from_str(&metadata.metadata().as_ref().unwrap()["prompts"]).unwrap();
+        let prompts: Vec<String> = serde_json::from_str(&metadata.metadata().as_ref().unwrap()["prompts"]).unwrap();
         let reference = safetensors::SafeTensors::deserialize(&bytes).unwrap();
         let expected = int64(reference.tensor("text.input_ids").unwrap().data());
-        let found: Vec<i64> = prompts
-            .iter()
-            .flat_map(|prompt| tokenizer.encode(prompt).unwrap().ids)
-            .map(i64::from)
-            .collect();
+        let found: Vec<i64> =
+            prompts.iter().flat_map(|prompt| tokenizer.encode(prompt).unwrap().ids).map(i64::from).collect();
         assert_eq!(found, expected, "{variant}");
     }
 }
@@ -57,14 +53,42 @@ fn scripts_emoji_and_control_characters() {
     let tokenizer = Tokenizer::clip(&fixtures().join("sd2/pipeline/tokenizer"), 77).unwrap();
     let cases: [(&str, &[u32]); 13] = [
         ("A photo!", &[1712, 320, 1125, 256, 1713]),
-        ("Ünïcode — 日本語 🙂, quotes", &[1712, 127, 120, 77, 127, 107, 622, 654, 728, 498, 162, 245, 98, 162, 250, 105, 164, 103, 508, 1478, 224, 267, 666, 78, 83, 542, 1713]),
-        ("<|endoftext|> x <|ENDOFTEXT|> y <|startoftext|>", &[1712, 1713, 343, 27, 347, 524, 639, 69, 600, 1052, 91, 285, 344, 1712, 1713]),
-        ("tab\tnewline\n nul\u{0} bell\u{7} \u{200b} zero�", &[1712, 648, 321, 1218, 1148, 1156, 331, 444, 65, 812, 451, 728, 489, 89, 517, 334, 171, 123, 377, 1713]),
-        ("it's we've I'LL 12345 --- !!! don't", &[1712, 585, 568, 649, 1200, 328, 1342, 272, 273, 274, 275, 276, 12, 12, 268, 995, 847, 713, 1713]),
+        (
+            "Ünïcode — 日本語 🙂, quotes",
+            &[
+                1712, 127, 120, 77, 127, 107, 622, 654, 728, 498, 162, 245, 98, 162, 250, 105, 164, 103, 508, 1478,
+                224, 267, 666, 78, 83, 542, 1713,
+            ],
+        ),
+        (
+            "<|endoftext|> x <|ENDOFTEXT|> y <|startoftext|>",
+            &[1712, 1713, 343, 27, 347, 524, 639, 69, 600, 1052, 91, 285, 344, 1712, 1713],
+        ),
+        (
+            "tab\tnewline\n nul\u{0} bell\u{7} \u{200b} zero�",
+            &[1712, 648, 321, 1218, 1148, 1156, 331, 444, 65, 812, 451, 728, 489, 89, 517, 334, 171, 123, 377, 1713],
+        ),
+        (
+            "it's we've I'LL 12345 --- !!! don't",
+            &[1712, 585, 568, 649, 1200, 328, 1342, 272, 273, 274, 275, 276, 12, 12, 268, 995, 847, 713, 1713],
+        ),
         ("  lead  trail  ", &[1712, 534, 680, 752, 958, 1713]),
-        ("é e\u{301} İstanbul ß Ꭰ", &[1712, 127, 358, 127, 358, 328, 136, 485, 522, 514, 609, 331, 127, 509, 166, 255, 364, 1713]),
-        (" nbsp\u{3000}ideographic\u{2028}ls \u{1c}\u{1d}\u{85}", &[1712, 77, 65, 82, 335, 72, 561, 78, 782, 79, 677, 322, 1268, 216, 473, 1713]),
-        ("हिन्दी नमस्ते العربية ไทย", &[1712, 156, 97, 373, 156, 97, 379, 156, 97, 357, 156, 98, 491, 156, 97, 355, 156, 98, 478, 156, 97, 101, 156, 97, 106, 156, 97, 372, 156, 98, 491, 156, 97, 353, 156, 98, 485, 148, 100, 149, 226, 148, 117, 148, 109, 148, 101, 149, 232, 148, 358, 156, 117, 226, 156, 116, 245, 156, 116, 351, 1713]),
+        (
+            "é e\u{301} İstanbul ß Ꭰ",
+            &[1712, 127, 358, 127, 358, 328, 136, 485, 522, 514, 609, 331, 127, 509, 166, 255, 364, 1713],
+        ),
+        (
+            " nbsp\u{3000}ideographic\u{2028}ls \u{1c}\u{1d}\u{85}",
+            &[1712, 77, 65, 82, 335, 72, 561, 78, 782, 79, 677, 322, 1268, 216, 473, 1713],
+        ),
+        (
+            "हिन्दी नमस्ते العربية ไทย",
+            &[
+                1712, 156, 97, 373, 156, 97, 379, 156, 97, 357, 156, 98, 491, 156, 97, 355, 156, 98, 478, 156, 97, 101,
+                156, 97, 106, 156, 97, 372, 156, 98, 491, 156, 97, 353, 156, 98, 485, 148, 100, 149, 226, 148, 117,
+                148, 109, 148, 101, 149, 232, 148, 358, 156, 117, 226, 156, 116, 245, 156, 116, 351, 1713,
+            ],
+        ),
         ("x²½ Ⅷ ９ ٣", &[1712, 343, 126, 366, 126, 377, 158, 227, 371, 171, 120, 503, 149, 352, 1713]),
         ("ǅ", &[1712, 131, 484, 1713]),
         ("", &[1712, 1713]),
@@ -103,7 +127,10 @@ fn a_prompt_of_10_000_words_is_cut_and_counted() {
     assert_eq!((tokens.ids.len(), tokens.length), (77, 77));
     assert_eq!((tokens.ids[0], tokens.ids[76]), (1712, 1713));
     assert_eq!(tokens.dropped, 10_000 * of_one - 75);
-    assert_eq!(tokenizer.encode("").unwrap(), Tokens { ids: [vec![1712], vec![1713; 76]].concat(), length: 2, dropped: 0 });
+    assert_eq!(
+        tokenizer.encode("").unwrap(),
+        Tokens { ids: [vec![1712], vec![1713; 76]].concat(), length: 2, dropped: 0 }
+    );
 }
 
 #[test]
@@ -125,11 +152,17 @@ fn what_is_wrong_is_said() {
     let here = |name| empty.path().join(name).display().to_string();
     assert_eq!(
         message(empty.path()),
-        format!("{}: no tokenizer here: expected tokenizer.json, or vocab.json with merges.txt", empty.path().display())
+        format!(
+            "{}: no tokenizer here: expected tokenizer.json, or vocab.json with merges.txt",
+            empty.path().display()
+        )
     );
     fs::write(empty.path().join("vocab.json"), r#"{"a": 0}"#).unwrap();
     fs::write(empty.path().join("merges.txt"), "#version: 0.2\na\n").unwrap();
-    assert_eq!(message(empty.path()), format!("{}: line 2: \"a\" is not two parts with a blank between", here("merges.txt")));
+    assert_eq!(
+        message(empty.path()),
+        format!("{}: line 2: \"a\" is not two parts with a blank between", here("merges.txt"))
+    );
     fs::write(empty.path().join("merges.txt"), "#version: 0.2\n").unwrap();
     assert_eq!(
         message(empty.path()),

@@ -1,0 +1,95 @@
+//! What is needed to draw a picture again, and its two texts: JSON for programs, A1111's `parameters` for people and galleries.
+
+use pleach_model::samplers::SamplerKind;
+use serde::{Deserialize, Serialize};
+use std::fmt::Write;
+
+/// How a picture was made: the same recipe with the same bundle gives the same picture.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Recipe {
+    /// Version of this record: 1.
+    pub schema: u32,
+    /// The prompt, as it was given.
+    pub prompt: String,
+    /// The negative prompt, empty where there was none.
+    pub negative: String,
+    /// Seed of the initial noise.
+    pub seed: u64,
+    /// Denoising steps.
+    pub steps: usize,
+    /// The sampler.
+    pub sampler: SamplerKind,
+    /// Guidance scale.
+    pub guidance: f64,
+    /// Columns.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+    /// Rows and columns of the tiles, in pixels, where the picture was decoded in tiles.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tile: Option<(u32, u32)>,
+    /// The model.
+    pub model: Model,
+    /// What drew it.
+    pub software: Software,
+}
+
+/// Which model drew a picture.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Model {
+    /// Name of the bundle's folder or its Hugging Face id.
+    pub name: String,
+    /// SHA-256 of the bundle's manifest, which lists the hashes of every file; none for a pipeline without a manifest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// The expert, where the bundle names experts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expert: Option<String>,
+}
+
+/// Versions of what drew a picture.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Software {
+    /// This project's version.
+    pub pleach: String,
+    /// ONNX Runtime's version.
+    pub onnxruntime: String,
+}
+
+impl Recipe {
+    /// The text that A1111's web UI writes and galleries read.
+    pub fn parameters(&self) -> String {
+        let mut text = self.prompt.clone();
+        if !self.negative.is_empty() {
+            let _ = write!(text, "\nNegative prompt: {}", self.negative);
+        }
+        let sampler = match self.sampler {
+            SamplerKind::Pndm => "PLMS",
+            SamplerKind::Ddim => "DDIM",
+            SamplerKind::Dpmpp2m => "DPM++ 2M",
+            SamplerKind::Dpmpp2mKarras => "DPM++ 2M Karras",
+            SamplerKind::Euler => "Euler",
+            SamplerKind::EulerA => "Euler a",
+        };
+        let Self { steps, guidance, seed, width, height, .. } = self;
+        let _ = write!(
+            text,
+            "\nSteps: {steps}, Sampler: {sampler}, CFG scale: {guidance}, Seed: {seed}, Size: {width}x{height}"
+        );
+        if let Some(hash) = &self.model.sha256 {
+            let _ = write!(text, ", Model hash: {}", hash.get(..10).unwrap_or(hash));
+        }
+        let _ = write!(text, ", Model: {}", quoted(&self.model.name));
+        if let Some(expert) = &self.model.expert {
+            let _ = write!(text, ", Expert: {}", quoted(expert));
+        }
+        let _ = write!(text, ", Version: pleach {}", self.software.pleach);
+        // What a gallery cannot show would also be refused inside a text chunk.
+        text.replace(|c: char| c.is_control() && c != '\n', " ")
+    }
+}
+
+/// A1111 writes a value that would break its `key: value, key: value` line as a JSON string.
+fn quoted(value: &str) -> String {
+    if value.contains([',', ':', '\n']) { serde_json::Value::from(value).to_string() } else { value.to_owned() }
+}
