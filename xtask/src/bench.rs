@@ -1,0 +1,39 @@
+//! `cargo xtask bench`: the benchmarks by name.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use clap::builder::PossibleValue;
+
+use crate::cargo;
+
+/// A benchmark: its name, the package that has it as a bench target of the same name, and what it measures.
+type Bench = (&'static str, &'static str, &'static str);
+
+const BENCHES: [Bench; 2] = [
+    ("export", "pleach-exporter", "export Stable Diffusion 2.1's UNet to ONNX: seconds, peak memory, bytes"),
+    ("step", "pleach-tests", "one UNet step in ONNX Runtime beside libtorch: medians, ratio, peak memory, load time"),
+];
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[arg(value_parser = names())]
+    name: String,
+    /// Passed on to the benchmark
+    #[arg(last = true)]
+    arguments: Vec<String>,
+}
+
+fn names() -> clap::builder::PossibleValuesParser {
+    BENCHES.map(|(name, _, about)| PossibleValue::new(name).help(about)).into()
+}
+
+/// Builds the benchmark for release and runs it; false if it fails.
+pub fn run(args: &Args, root: &Path) -> Result<bool> {
+    let Some((name, package, _)) = BENCHES.into_iter().find(|(name, ..)| *name == args.name) else {
+        anyhow::bail!("there is no benchmark `{}`", args.name);
+    };
+    let mut command = cargo(root);
+    command.args(["bench", "--package", package, "--bench", name, "--"]).args(&args.arguments);
+    Ok(command.status().context("cannot run cargo")?.success())
+}
