@@ -68,8 +68,8 @@ impl Generator {
 
     /// `n` values of the standard normal distribution, as `torch.randn(n, generator=self)` in f32.
     ///
-    /// Only the number of values counts: `[1, 4, 64, 64]` and `[16384]` are the same draw. As in PyTorch, one draw of
-    /// `2 n` values is not two draws of `n`.
+    /// Only the number of values counts: `[1, 4, 64, 64]` and `[16384]` are the same draw. Drawing `n` and then `m`
+    /// values is drawing `n + m` where `n` is a multiple of 16 and `m` at least 16, and otherwise not.
     pub fn randn(&mut self, n: usize) -> Vec<f32> {
         if n < BLOCK {
             return (0..n).map(|_| self.normal() as f32).collect();
@@ -159,9 +159,9 @@ fn ln(x: f32) -> f32 {
         -1.242_014_1e-1,
         1.424_932_3e-1,
         -1.666_805_8e-1,
-        2.000_071_48e-1,
+        2.000_071_4e-1,
         -2.499_999_4e-1,
-        3.333_333_1e-1,
+        3.333_333e-1,
     ];
     // x = mantissa * 2^exponent, mantissa in [sqrt(1/2), sqrt(2))
     let bits = x.to_bits();
@@ -174,10 +174,10 @@ fn ln(x: f32) -> f32 {
     let f = mantissa - 1.0;
     let square = f * f;
     let series = P.into_iter().reduce(|sum, p| sum.mul_add(f, p)).unwrap_or_default() * f;
-    // ln 2 in two parts, the second exact in few bits
+    // ln 2 in two parts, the larger one exact in ten bits
     let y = series.mul_add(square, exponent * -2.121_944_4e-4);
     let y = square.mul_add(-0.5, y);
-    exponent.mul_add(0.693_359_375, f + y)
+    exponent.mul_add(355.0 / 512.0, f + y)
 }
 
 /// Sine and cosine of an angle that is not negative (Cephes `sinf`, `cosf`).

@@ -9,7 +9,7 @@ use crate::schedule::{NoiseLevel, Schedule, ScheduleError, SchedulerConfig};
 use serde_json::json;
 
 pub(super) fn plan(schedule: &Schedule, steps: usize, karras: bool) -> Result<Plan, SamplerError> {
-    check(schedule.config())?;
+    check(schedule.config(), karras)?;
     let sigmas = Sigmas::of(schedule);
     let (timesteps, sigmas): (Vec<f64>, Vec<f64>) = if karras {
         let sigmas = sigmas.karras(steps).into_iter().map(|sigma| (sigmas.timestep(sigma), rounded(sigma)));
@@ -47,7 +47,12 @@ pub(super) fn plan(schedule: &Schedule, steps: usize, karras: bool) -> Result<Pl
     Ok(Plan { init_noise_sigma: 1.0, steps: steps.collect() })
 }
 
-fn check(config: &SchedulerConfig) -> Result<(), ScheduleError> {
+fn check(config: &SchedulerConfig, karras: bool) -> Result<(), ScheduleError> {
+    // Almost all Karras levels of the cosine schedule fall between its last two timesteps.
+    if karras && let Some(beta_schedule @ "squaredcos_cap_v2") = config.beta_schedule.as_deref() {
+        let supported = ["linear", "scaled_linear"];
+        return Err(ScheduleError::unsupported("dpmpp_2m_karras", "beta_schedule", beta_schedule, &supported));
+    }
     let require = |key, supported: &[_]| config.require("dpmpp_2m", key, supported);
     require("algorithm_type", &[json!("dpmsolver++"), json!("deis")])?;
     require("solver_order", &[json!(2)])?;
@@ -55,7 +60,7 @@ fn check(config: &SchedulerConfig) -> Result<(), ScheduleError> {
     require("solver_type", &[json!("midpoint"), json!("logrho"), json!("bh1"), json!("bh2")])?;
     require("final_sigmas_type", &[json!("zero")])?;
     require("lambda_min_clipped", &[json!("-Infinity")])?;
-    require("variance_type", &[])?;
+    require("variance_type", &[json!(null)])?;
     ["thresholding", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas", "use_flow_sigmas"]
         .into_iter()
         .try_for_each(|key| require(key, &[json!(false)]))

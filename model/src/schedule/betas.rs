@@ -1,6 +1,7 @@
 //! The betas of a schedule and their cumulative product, rounded to f32 where PyTorch rounds.
 
 use super::{MAX_TIMESTEPS, ScheduleError, SchedulerConfig};
+use std::fmt::Display;
 
 /// Largest beta of the cosine schedule.
 const MAX_BETA: f64 = 0.999;
@@ -17,10 +18,7 @@ pub(super) fn from_config(config: &SchedulerConfig) -> Result<Vec<f32>, Schedule
                     expected: format!("one value for each of num_train_timesteps = {expected}"),
                 });
             }
-            betas
-                .iter()
-                .map(|&value| beta("trained_betas", f64::from(value)).map(|beta| beta as f32))
-                .collect::<Result<_, _>>()?
+            betas.iter().map(|value| beta("trained_betas", *value)).collect::<Result<_, _>>()?
         }
         None => named(config)?,
     };
@@ -92,8 +90,8 @@ fn rescale_zero_terminal_snr(betas: &[f32]) -> Option<Vec<f32>> {
     Some(rescaled.collect())
 }
 
-fn beta(field: &'static str, value: f64) -> Result<f64, ScheduleError> {
-    if value > 0.0 && value < 1.0 {
+fn beta<T: Copy + Display + Into<f64>>(field: &'static str, value: T) -> Result<T, ScheduleError> {
+    if value.into() > 0.0 && value.into() < 1.0 {
         Ok(value)
     } else {
         Err(ScheduleError::Invalid { field, value: value.to_string(), expected: "between 0 and 1".to_owned() })
