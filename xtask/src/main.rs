@@ -29,7 +29,8 @@ enum Task {
     Setup(setup::Args),
     /// Run everything that CI runs: set-up, format, clippy, tests, docs
     Test,
-    /// Run a benchmark, built for release
+    /// Run a benchmark, built for release; without a name, list them
+    #[command(arg_required_else_help = true)]
     Bench(bench::Args),
 }
 

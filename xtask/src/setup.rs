@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -133,10 +133,10 @@ fn unpinned(part: &Part, platform: &str) -> String {
 }
 
 /// The python3 to fetch with (unused if there is nothing to fetch); an error that names everything that is missing.
-fn require_tools(args: &Args, steps: &[(&Part, Step)]) -> Result<std::path::PathBuf> {
+fn require_tools(args: &Args, steps: &[(&Part, Step)]) -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut missing = Vec::new();
-    let mut python = std::path::PathBuf::new();
+    let mut python = PathBuf::new();
     if steps.iter().any(|(_, step)| matches!(step, Step::Install(_))) {
         match tools::python(&path) {
             Ok(found) => python = found,
@@ -153,29 +153,41 @@ fn require_tools(args: &Args, steps: &[(&Part, Step)]) -> Result<std::path::Path
 /// Fetches and unpacks a part beside the others, then moves it into its place; gives its bytes.
 fn install(part: &Part, build: &Build, python: &Path, folder: &Path) -> Result<u64> {
     let staging = folder.join(".staging");
+    // What an interrupted set-up left.
     remove(&staging)?;
-    let (downloads, fresh) = (staging.join("wheels"), staging.join("fresh"));
-    wheel::download(python, &build.wheel, &downloads)?;
-    fs::create_dir_all(&fresh)?;
+    let fresh = staging.join("fresh");
+    let bytes = fetch(build, python, &staging.join("wheels"), &fresh).and_then(|bytes| {
+        replace(&folder.join(&part.folder), &fresh, &staging.join("old"))?;
+        Ok(bytes)
+    });
+    remove(&staging)?;
+    bytes
+}
+
+/// Fetches the wheels and puts what is wanted of them into the folder `fresh`, complete with its stamp.
+fn fetch(build: &Build, python: &Path, downloads: &Path, fresh: &Path) -> Result<u64> {
+    wheel::download(python, &build.wheel, downloads)?;
+    fs::create_dir_all(fresh)?;
     let mut bytes = 0;
     for wheel in &build.wheel {
-        bytes += wheel.unpack(&downloads, &fresh)?;
+        bytes += wheel.unpack(downloads, fresh)?;
     }
     for (path, text) in &build.write {
         fs::write(fresh.join(path), text)?;
     }
-    build.write_stamp(&fresh)?;
+    build.write_stamp(fresh)?;
+    Ok(bytes)
+}
 
-    let home = folder.join(&part.folder);
+/// Moves `fresh` to `home`, and what was there to `old`.
+fn replace(home: &Path, fresh: &Path, old: &Path) -> Result<()> {
     if let Some(parent) = home.parent() {
         fs::create_dir_all(parent)?;
     }
     if home.exists() {
-        fs::rename(&home, staging.join("old"))?;
+        fs::rename(home, old)?;
     }
-    fs::rename(&fresh, &home)?;
-    remove(&staging)?;
-    Ok(bytes)
+    Ok(fs::rename(fresh, home)?)
 }
 
 fn remove(folder: &Path) -> Result<()> {
