@@ -11,6 +11,7 @@ pub mod error;
 pub mod files;
 pub mod infer;
 pub mod layers;
+pub mod manifest;
 pub mod noise;
 pub mod op;
 pub mod params;
