@@ -1,5 +1,6 @@
 //! Routes, samples and decodes ONNX bundles with ONNX Runtime.
 
+pub mod engine;
 pub mod image;
 pub mod onnx;
 pub mod pipeline;

@@ -1,0 +1,248 @@
+//! Opening a graph file safely.
+//!
+//! ONNX Runtime opens whatever file a graph names for its weights. Here the (small) graph is read and walked first: everything
+//! that it names must be one plain sibling file, long enough for what is declared to lie in it, and no link may lead out of the
+//! bundle. ONNX Runtime is then given the very bytes that were checked.
+
+mod check;
+mod error;
+mod external;
+#[cfg(test)]
+mod tests;
+
+pub use error::GraphError;
+
+use super::{Declared, HostCache, declared};
+use crate::onnx::{Bytes, Message as _, ModelProto};
+use memmap2::Mmap;
+use pleach_model::files::{self, Digest, Sha256};
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    path::{Path, PathBuf},
+};
+
+/// The largest graph file: protobuf messages end there.
+const LARGEST: u64 = 1 << 31;
+/// Graph files up to here are read into memory. Those beyond hold their weights, and are mapped.
+const LARGEST_READ: u64 = 16 << 20;
+
+/// What a manifest says about a graph.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The graph file.
+    pub graph: Digest,
+    /// The file beside it that holds its weights: name and content.
+    pub weights: Option<(String, Digest)>,
+}
+
+/// A graph that was read, checked, and can be opened.
+#[derive(Clone, Debug)]
+pub struct GraphFile {
+    name: String,
+    bytes: Bytes,
+    sha256: Sha256,
+    weights: Option<Weights>,
+    facts: Facts,
+}
+
+/// The file that holds a graph's weights.
+#[derive(Clone, Debug)]
+pub(super) struct Weights {
+    /// Its name in the graph.
+    pub location: String,
+    /// The regular file that the name stands for.
+    pub path: PathBuf,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// What a graph says about itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// Version of the standard operators.
+    pub opset: i64,
+    /// Inputs that a caller gives.
+    pub inputs: Vec<Declared>,
+    /// Outputs.
+    pub outputs: Vec<Declared>,
+    /// Number of nodes of the main graph.
+    pub nodes: usize,
+    /// The program that wrote it, and its version.
+    pub producer: String,
+    /// Texts that the exporter added.
+    pub metadata: BTreeMap<String, String>,
+}
+
+impl GraphFile {
+    /// Reads and checks the graph `file` (a path inside the bundle, as `unet/model.onnx`) of the bundle in the folder `root`.
+    ///
+    /// With `listed`, size and hash of the graph and of its weights must be the manifest's. The hash of a large file is
+    /// remembered in `cache`, see [`HostCache::digest`]. Without it, as for a pipeline that another program exported, the
+    /// structural checks stand alone.
+    ///
+    /// # Errors
+    /// [`GraphError`].
+    pub fn open(root: &Path, file: &str, listed: Option<&Listed>, cache: &HostCache) -> Result<Self, GraphError> {
+        let path = files::resolve_inside(root, file)?;
+        let (bytes, sha256) = read(file, &path, cache)?;
+        if let Some(listed) = listed {
+            check_digest(file, Digest { bytes: bytes.len() as u64, sha256 }, listed.graph)?;
+        }
+        let model = decode(file, &bytes)?;
+        let findings = check::check(file, &model)?;
+        let weights =
+            findings.location.map(|location| Weights::open(root, file, location, findings.end)).transpose()?;
+        check_weights(file, weights.as_ref(), listed, cache)?;
+        Ok(Self { name: file.to_owned(), bytes, sha256, weights, facts: Facts::read(file, model, findings.opset)? })
+    }
+
+    /// The file as its bundle names it: `unet/model.onnx`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What the graph says about itself.
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// Bytes of the graph file.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    /// Bytes of the weight file beside it, which several graphs may share; 0 where the graph holds its weights itself.
+    pub fn weight_bytes(&self) -> u64 {
+        self.weights.as_ref().map_or(0, |weights| weights.bytes)
+    }
+
+    /// The weight file beside it, with links resolved.
+    pub fn weight_file(&self) -> Option<&Path> {
+        self.weights.as_ref().map(|weights| weights.path.as_path())
+    }
+
+    pub(super) fn contents(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub(super) fn sha256(&self) -> Sha256 {
+        self.sha256
+    }
+
+    pub(super) fn weights(&self) -> Option<&Weights> {
+        self.weights.as_ref()
+    }
+}
+
+impl Weights {
+    fn open(root: &Path, graph: &str, location: String, end: Option<(u64, String)>) -> Result<Self, GraphError> {
+        let path = files::resolve_inside(root, &sibling(graph, &location))?;
+        let bytes = size(&path)?;
+        if let Some((end, tensor)) = end.filter(|(end, _)| *end > bytes) {
+            let problem = format!("ends at byte {end} of {location:?}, which has {bytes}");
+            return Err(GraphError::External { graph: graph.to_owned(), tensor, problem });
+        }
+        Ok(Self { location, path, bytes })
+    }
+}
+
+impl Facts {
+    fn read(file: &str, model: ModelProto, opset: i64) -> Result<Self, GraphError> {
+        let graph = model.graph.unwrap_or_default();
+        let (inputs, outputs) = declared::read(&graph).map_err(|value| GraphError::Model {
+            file: file.to_owned(),
+            problem: format!("declares {value}: only tensors of f32, f16, bf16, i64 and i32 are given and taken"),
+        })?;
+        Ok(Self {
+            opset,
+            inputs,
+            outputs,
+            nodes: graph.node.len(),
+            producer: [model.producer_name, model.producer_version].join(" ").trim().to_owned(),
+            metadata: model.metadata_props.into_iter().map(|entry| (entry.key, entry.value)).collect(),
+        })
+    }
+}
+
+/// The path of the file `name` beside `graph`, both inside the bundle.
+fn sibling(graph: &str, name: &str) -> String {
+    graph.rsplit_once('/').map_or_else(|| name.to_owned(), |(folder, _)| format!("{folder}/{name}"))
+}
+
+fn size(path: &Path) -> Result<u64, GraphError> {
+    let metadata = path.metadata().map_err(|source| files::Error::Read { path: path.to_owned(), source })?;
+    Ok(metadata.len())
+}
+
+/// The graph's bytes and their hash.
+fn read(file: &str, path: &Path, cache: &HostCache) -> Result<(Bytes, Sha256), GraphError> {
+    let bytes = size(path)?;
+    if bytes <= LARGEST_READ {
+        let bytes = files::read_bounded(path, LARGEST_READ)?;
+        refuse_pickle(file, &bytes)?;
+        let sha256 = Sha256::of(&bytes);
+        return Ok((bytes.into(), sha256));
+    }
+    if bytes > LARGEST {
+        return Err(files::Error::TooLarge { path: path.to_owned(), bytes, limit: LARGEST }.into());
+    }
+    let mapped = map(path)?;
+    refuse_pickle(file, &mapped)?;
+    Ok((Bytes::from_owner(mapped), cache.digest(path)?.sha256))
+}
+
+/// Maps a file of a bundle into memory.
+pub(super) fn map(path: &Path) -> Result<Mmap, files::Error> {
+    // SAFETY: as everywhere where models are mapped, nobody may write to the file in the meantime. The bytes are read as plain
+    // numbers, so what a writer could achieve is wrong results, or the end of the process where the file is cut short.
+    File::open(path)
+        .and_then(|file| unsafe { Mmap::map(&file) })
+        .map_err(|source| files::Error::Read { path: path.to_owned(), source })
+}
+
+fn refuse_pickle(file: &str, bytes: &[u8]) -> Result<(), GraphError> {
+    // A zip archive is what torch.save writes; older files are bare pickles of protocol 2 or later. No ONNX file begins so.
+    if bytes.starts_with(b"PK\x03\x04") || matches!(bytes, [0x80, 2..=5, ..]) {
+        return Err(GraphError::Pickle { file: file.to_owned() });
+    }
+    Ok(())
+}
+
+fn decode(file: &str, bytes: &Bytes) -> Result<ModelProto, GraphError> {
+    ModelProto::decode(bytes.clone()).map_err(|source| GraphError::Decode { file: file.to_owned(), source })
+}
+
+fn check_digest(file: &str, found: Digest, expected: Digest) -> Result<(), GraphError> {
+    let file = file.to_owned();
+    if found.bytes != expected.bytes {
+        return Err(GraphError::Size { file, found: found.bytes, expected: expected.bytes });
+    }
+    if found.sha256 != expected.sha256 {
+        return Err(GraphError::Hash { file, found: found.sha256, expected: expected.sha256 });
+    }
+    Ok(())
+}
+
+fn check_weights(
+    graph: &str,
+    weights: Option<&Weights>,
+    listed: Option<&Listed>,
+    cache: &HostCache,
+) -> Result<(), GraphError> {
+    let Some(listed) = listed else { return Ok(()) };
+    let graph_name = || graph.to_owned();
+    match (weights, &listed.weights) {
+        (None, None) => Ok(()),
+        (None, Some((file, _))) => Err(GraphError::Unused { graph: graph_name(), file: file.clone() }),
+        (Some(weights), Some((name, expected))) if weights.location == *name => {
+            let file = sibling(graph, name);
+            // The size is known at once, the hash may take a while.
+            if weights.bytes != expected.bytes {
+                return Err(GraphError::Size { file, found: weights.bytes, expected: expected.bytes });
+            }
+            check_digest(&file, cache.digest(&weights.path)?, *expected)
+        }
+        (Some(weights), _) => Err(GraphError::Unlisted { graph: graph_name(), file: weights.location.clone() }),
+    }
+}

@@ -1,0 +1,157 @@
+//! ONNX Runtime behind a small surface: finding the library, opening graphs safely, running them.
+//!
+//! ```no_run
+//! use pleach_runtime::engine::{Engine, EngineOptions, GraphFile, HostCache, NetworkOptions, TensorRef, CACHE_LIMIT};
+//! # fn main() -> Result<(), pleach_runtime::engine::Error> {
+//! let engine = Engine::start(&EngineOptions::default())?;
+//! let cache = HostCache::of_user(CACHE_LIMIT);
+//! let graph = GraphFile::open("bundle".as_ref(), "text_encoder/model.onnx", None, &cache)?;
+//! let mut encoder = engine.open(&graph, &NetworkOptions { cache, ..NetworkOptions::default() })?;
+//! let ids = [49406i64, 320, 2368, 49407];
+//! let outputs = encoder.run(&[("input_ids", TensorRef::new(&[1, 4], &ids)?)])?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! No type of `ort` crosses this module's border.
+
+mod bound;
+mod cache;
+mod cancellation;
+mod declared;
+mod error;
+mod graph;
+mod library;
+mod network;
+mod provider;
+mod session;
+mod tensor;
+
+pub use bound::Bound;
+pub use cache::{CACHE_LIMIT, CACHE_VARIABLE, HostCache};
+pub use cancellation::Cancellation;
+pub use declared::{Declared, Dim};
+pub use error::{Error, Result};
+pub use graph::{Facts, GraphError, GraphFile, Listed};
+pub use library::{Attempt, LIBRARY_VARIABLE, Library, LibraryError, OLDEST_MINOR_VERSION, Place};
+pub use network::{Network, NetworkOptions};
+pub use provider::{Provider, UnknownProvider};
+pub use tensor::{Data, Element, Slice, Tensor, TensorRef};
+
+#[cfg(test)]
+mod tests;
+
+use ort::environment::{Environment, GlobalThreadPoolOptions};
+use std::{
+    fmt,
+    num::NonZeroUsize,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
+use tracing::level_filters::LevelFilter;
+
+/// How ONNX Runtime is started.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EngineOptions {
+    /// The library, where it is not to be looked for: `--ort-lib`.
+    pub library: Option<PathBuf>,
+    /// Threads that all networks share; one per physical core unless given.
+    pub threads: Option<NonZeroUsize>,
+}
+
+impl fmt::Display for EngineOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.threads {
+            Some(threads) => write!(f, "{threads} threads, ")?,
+            None => f.write_str("a thread per core, ")?,
+        }
+        match &self.library {
+            Some(library) => library.display().fmt(f),
+            None => f.write_str("any library"),
+        }
+    }
+}
+
+/// ONNX Runtime, started: cheap to clone, and one in a process.
+#[derive(Clone)]
+pub struct Engine(Arc<Started>);
+
+struct Started {
+    options: EngineOptions,
+    library: Library,
+    environment: Environment,
+}
+
+/// ONNX Runtime can be started once, and stays until the process ends.
+static ENGINE: Mutex<Option<Engine>> = Mutex::new(None);
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("library", &self.0.library).field("options", &self.0.options).finish()
+    }
+}
+
+impl Engine {
+    /// Finds and starts ONNX Runtime, or returns the one that runs already. It collects no telemetry, and its messages go to
+    /// `tracing`.
+    ///
+    /// # Errors
+    /// [`Error::Library`]; [`Error::Started`] where it runs with other options; [`Error::Runtime`].
+    pub fn start(options: &EngineOptions) -> Result<Self> {
+        let mut engine = ENGINE.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(running) = &*engine {
+            if running.0.options == *options {
+                return Ok(running.clone());
+            }
+            return Err(Error::Started { running: running.0.options.to_string(), asked: options.to_string() });
+        }
+        let (library, builder) = library::find(options.library.as_deref())?;
+        let start = || -> ort::Result<Environment> {
+            let threads = options.threads.map_or(0, NonZeroUsize::get);
+            let pool = GlobalThreadPoolOptions::default().with_intra_threads(threads)?;
+            let environment =
+                builder.with_name("pleach").with_telemetry(false).with_global_thread_pool(pool).build()?;
+            environment.set_log_level(log_level());
+            Ok(environment)
+        };
+        let environment = start().map_err(network::failure(&library.path.to_string_lossy(), "start", None))?;
+        let started = Self(Arc::new(Started { options: options.clone(), library, environment }));
+        Ok(engine.insert(started).clone())
+    }
+
+    /// The library that is used.
+    pub fn library(&self) -> &Library {
+        &self.0.library
+    }
+
+    /// A switch that stops the networks opened with it.
+    ///
+    /// # Errors
+    /// [`Error::Runtime`].
+    pub fn cancellation(&self) -> Result<Cancellation> {
+        Cancellation::new().map_err(network::failure("a cancellation", "make", None))
+    }
+
+    /// Opens a graph.
+    ///
+    /// # Errors
+    /// [`Error::Runtime`] where ONNX Runtime refuses it, [`Error::Cancelled`].
+    pub fn open(&self, graph: &GraphFile, options: &NetworkOptions) -> Result<Network> {
+        Network::open(self, graph, options)
+    }
+
+    pub(crate) fn environment(&self) -> &Environment {
+        &self.0.environment
+    }
+}
+
+/// The least severe messages of ONNX Runtime that anybody listens to.
+fn log_level() -> ort::logging::LogLevel {
+    use ort::logging::LogLevel;
+    match LevelFilter::current() {
+        LevelFilter::TRACE => LogLevel::Verbose,
+        LevelFilter::DEBUG | LevelFilter::INFO => LogLevel::Info,
+        LevelFilter::WARN => LogLevel::Warning,
+        _ => LogLevel::Error,
+    }
+}
