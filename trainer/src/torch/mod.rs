@@ -1,0 +1,99 @@
+//! The interpreter that computes with libtorch, on a CPU or a CUDA device, and remembers what gradients need.
+
+mod attention;
+mod error;
+mod ops;
+mod value;
+mod weights;
+
+pub use error::{Error, Result};
+pub use tch::Device;
+pub use value::Value;
+pub use weights::{Variables, Weights};
+
+use crate::libtorch::libtorch;
+use pleach_model::{
+    self as model,
+    backend::{Backend, Constant, Scopes},
+    infer::infer,
+    op::Op,
+    shape::Fact,
+    tensor::Dtype,
+};
+use tch::{Cuda, Tensor};
+
+/// The interpreter. Gradients are recorded where a parameter asks for them ([`Variables`]): with [`Weights`] nothing is.
+#[derive(Debug)]
+pub struct Torch {
+    device: Device,
+    dtype: Dtype,
+    scopes: Scopes,
+}
+
+impl Torch {
+    /// Computes on `device`, with parameters of type `dtype`.
+    ///
+    /// # Errors
+    /// Another libtorch than the one that this program is made for, a device that is not there, a type that is not floating-point.
+    pub fn new(device: Device, dtype: Dtype) -> Result<Self> {
+        libtorch()?;
+        let available = match device {
+            Device::Cpu => true,
+            Device::Cuda(index) => Cuda::is_available() && (index as i64) < Cuda::device_count(),
+            _ => false,
+        };
+        if !available {
+            return Err(Error::Device { device: format!("{device:?}"), cuda: Cuda::device_count().max(0) as usize });
+        }
+        if !dtype.is_float() {
+            return Err(Error::Dtype(dtype));
+        }
+        Ok(Self { device, dtype, scopes: Scopes::default() })
+    }
+
+    /// Where it computes.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// Type of the parameters.
+    pub fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+}
+
+impl Backend for Torch {
+    type Value = Value;
+
+    fn apply(&self, op: &Op, inputs: &[&Value]) -> Result<Value, String> {
+        let facts: Vec<Fact> = inputs.iter().map(|value| value.fact()).collect();
+        let fact = infer(op, &facts.iter().collect::<Vec<_>>())?;
+        let shape = fact.known().ok_or("needs known shapes")?;
+        let tensors: Vec<&Tensor> = inputs.iter().map(|value| value.tensor()).collect();
+        let result = ops::compute(op, &tensors, &shape, fact.dtype).map_err(error::reason)?;
+        Ok(Value::new(result, fact.dtype))
+    }
+
+    fn constant(&self, data: Constant, shape: &[usize]) -> model::error::Result<Value> {
+        let (tensor, dtype) = match &data {
+            Constant::F32(data) => (Tensor::f_from_slice(data), Dtype::F32),
+            Constant::I64(data) => (Tensor::f_from_slice(data), Dtype::I64),
+        };
+        let placed = tensor.and_then(|tensor| tensor.f_reshape(ops::dims(shape))?.f_to_device(self.device));
+        placed.map(|tensor| Value::new(tensor, dtype)).map_err(|error| {
+            let fact = Fact::new(dtype, shape.to_vec());
+            model::error::Error::op(&self.scopes.path(), "constant", &[fact], error::reason(error))
+        })
+    }
+
+    fn fact(&self, value: &Value) -> Fact {
+        value.fact()
+    }
+
+    fn scopes(&self) -> &Scopes {
+        &self.scopes
+    }
+}
+
+#[cfg(test)]
+mod tests;

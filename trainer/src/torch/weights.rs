@@ -1,0 +1,72 @@
+//! Parameters for libtorch: out of a checkpoint, and as variables to be trained.
+
+use super::{Error, Torch, Value, error::reason, ops::dims, value::kind};
+use pleach_model::{self as model, checkpoint::Bound, params::Source, tensor::TensorSpec};
+use std::cell::RefCell;
+use tch::Tensor;
+
+/// A checkpoint's parameters in the interpreter's type and on its device. No gradients are recorded for them.
+#[derive(Clone, Copy, Debug)]
+pub struct Weights<'a>(&'a Bound<'a>);
+
+impl<'a> Weights<'a> {
+    /// The tensors of a network.
+    pub fn new(tensors: &'a Bound<'a>) -> Self {
+        Self(tensors)
+    }
+
+    fn read(&self, torch: &Torch, spec: &TensorSpec) -> Result<Value, String> {
+        let view = self.0.get(&spec.name).map_err(|error| error.to_string())?;
+        if view.shape != spec.shape {
+            return Err(format!("expected {:?}, found {:?}", spec.shape, view.shape));
+        }
+        let mut converted = Vec::new();
+        let bytes = if view.dtype == torch.dtype {
+            view.bytes
+        } else {
+            view.copy_as(torch.dtype, &mut converted).map_err(|error| error.to_string())?;
+            &converted
+        };
+        let tensor = Tensor::f_from_data_size(bytes, &dims(view.shape), kind(torch.dtype));
+        view.release();
+        let placed = tensor.and_then(|tensor| tensor.f_to_device(torch.device));
+        placed.map(|tensor| Value::new(tensor, torch.dtype)).map_err(reason)
+    }
+}
+
+impl Source<Torch> for Weights<'_> {
+    fn parameter(&self, torch: &Torch, spec: &TensorSpec) -> model::error::Result<Value> {
+        self.read(torch, spec).map_err(|reason| model::error::Error::Parameter { name: spec.name.clone(), reason })
+    }
+}
+
+/// Makes a variable of each parameter that another source gives: gradients are recorded for it.
+pub struct Variables<S> {
+    source: S,
+    list: RefCell<Vec<(String, Value)>>,
+}
+
+impl<S> Variables<S> {
+    /// Variables that start as the parameters of `source`.
+    pub fn new(source: S) -> Self {
+        Self { source, list: RefCell::default() }
+    }
+
+    /// Name and value of each, in the order of construction. The values are the network's own: changed in place, they change it.
+    pub fn into_list(self) -> Vec<(String, Value)> {
+        self.list.into_inner()
+    }
+}
+
+impl<S: Source<Torch>> Source<Torch> for Variables<S> {
+    fn parameter(&self, torch: &Torch, spec: &TensorSpec) -> model::error::Result<Value> {
+        let value = self.source.parameter(torch, spec)?;
+        let variable = value.tensor().f_detach().and_then(|tensor| tensor.f_set_requires_grad(true));
+        let variable = variable
+            .map_err(Error::from)
+            .and_then(Value::try_from)
+            .map_err(|error| model::error::Error::Parameter { name: spec.name.clone(), reason: error.to_string() })?;
+        self.list.borrow_mut().push((spec.name.clone(), variable.clone()));
+        Ok(variable)
+    }
+}
