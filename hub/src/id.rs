@@ -1,0 +1,131 @@
+//! `org/name[@revision]`, and how it is told from a path.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use crate::error::{Error, Result};
+
+/// A model repository and a revision of it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Id {
+    organisation: String,
+    name: String,
+    revision: String,
+}
+
+impl Id {
+    const DEFAULT_REVISION: &str = "main";
+
+    /// `org/name`.
+    pub fn repository(&self) -> String {
+        format!("{}/{}", self.organisation, self.name)
+    }
+
+    /// The branch, tag or commit; `main` if none was given.
+    pub fn revision(&self) -> &str {
+        &self.revision
+    }
+
+    /// Its folder in the cache.
+    pub(crate) fn folder_name(&self) -> String {
+        format!("models--{}--{}", self.organisation, self.name)
+    }
+
+    /// `org` and `name`.
+    pub(crate) fn segments(&self) -> [&str; 2] {
+        [&self.organisation, &self.name]
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", self.organisation, self.name)?;
+        if self.revision == Self::DEFAULT_REVISION { Ok(()) } else { write!(formatter, "@{}", self.revision) }
+    }
+}
+
+/// The rules of Hugging Face: letters, digits, `-`, `_`, `.`; no `--` and no `..`, and neither `-` nor `.` at the ends.
+fn is_name(text: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    (1..=96).contains(&text.len())
+        && text.chars().all(allowed)
+        && !text.contains("--")
+        && !text.contains("..")
+        && !text.starts_with(['-', '.'])
+        && !text.ends_with(['-', '.'])
+}
+
+/// A git reference that is safe as a path below `refs`.
+fn is_revision(text: &str) -> bool {
+    let plain = |part: &str| !matches!(part, "" | "." | "..") && !part.contains(['\\', ':', '\0']);
+    text.len() <= 255 && text.split('/').all(plain)
+}
+
+impl FromStr for Id {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let (repository, revision) = text.split_once('@').unwrap_or((text, Self::DEFAULT_REVISION));
+        match repository.split_once('/') {
+            Some((organisation, name)) if is_name(organisation) && is_name(name) && is_revision(revision) => {
+                Ok(Self { organisation: organisation.to_owned(), name: name.to_owned(), revision: revision.to_owned() })
+            }
+            _ => Err(Error::Id(text.to_owned())),
+        }
+    }
+}
+
+/// Where a model that a person names lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A path, which may or may not exist.
+    Folder(PathBuf),
+    /// A repository.
+    Hub(Id),
+}
+
+impl Source {
+    /// An existing path always wins; what else looks like `org/name[@revision]` is an id; everything else is a path.
+    pub fn parse(text: &str) -> Self {
+        if Path::new(text).exists() {
+            return Self::Folder(text.into());
+        }
+        text.parse().map_or_else(|_| Self::Folder(text.into()), Self::Hub)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_read_and_written() {
+        let id: Id = "stabilityai/stable-diffusion-2-1".parse().unwrap();
+        assert_eq!((id.repository().as_str(), id.revision()), ("stabilityai/stable-diffusion-2-1", "main"));
+        assert_eq!(id.folder_name(), "models--stabilityai--stable-diffusion-2-1");
+        for text in ["a/b", "nota-ai/bk-sdm_small.v2@refs/pr/1", "a/b@5f1d"] {
+            assert_eq!(text.parse::<Id>().unwrap().to_string(), text);
+        }
+        assert_eq!("a/b@main".parse::<Id>().unwrap().to_string(), "a/b");
+    }
+
+    #[test]
+    fn what_is_no_id_is_refused() {
+        for text in
+            ["", "a", "a/", "/b", "a/b/c", "./b", "../b", "a/..", "a/b c", "a--b/c", "a/b@", "a/b@../x", "a/b@x//y"]
+        {
+            let message = format!("`{text}` is not a Hugging Face id: org/name or org/name@revision");
+            assert_eq!(text.parse::<Id>().unwrap_err().to_string(), message);
+        }
+    }
+
+    #[test]
+    fn an_existing_path_wins() {
+        // Tests run in the crate's folder.
+        assert_eq!(Source::parse("src/lib.rs"), Source::Folder("src/lib.rs".into()));
+        assert_eq!(Source::parse("src/none"), Source::Hub("src/none".parse().unwrap()));
+        assert_eq!(Source::parse("./src/none"), Source::Folder("./src/none".into()));
+        assert_eq!(Source::parse("model.onnx"), Source::Folder("model.onnx".into()));
+    }
+}
