@@ -15,6 +15,7 @@ pub mod manifest;
 pub mod noise;
 pub mod op;
 pub mod params;
+pub mod pipeline;
 pub mod reference;
 pub mod resnet;
 pub mod samplers;
