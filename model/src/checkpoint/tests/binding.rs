@@ -1,7 +1,14 @@
 //! Stored names and shapes against those a network expects.
 
 use super::*;
-use crate::tensor::TensorSpec;
+use crate::{
+    architecture::Architecture,
+    clip::ClipTextConfig,
+    counter::{self, At},
+    tensor::TensorSpec,
+    unet::UNetConfig,
+    vae::VaeConfig,
+};
 
 fn spec(name: &str, shape: &[usize]) -> TensorSpec {
     TensorSpec { name: name.to_owned(), shape: shape.to_vec() }
@@ -30,26 +37,59 @@ fn assert_binds(spelling: Spelling, tensors: &[(&str, &[usize], &str, &[usize])]
     }
 }
 
+/// A component of a fixture, and what its network expects.
+fn network(pipeline: &str, component: &str) -> (Checkpoint, Vec<TensorSpec>, Spelling) {
+    let folder = fixture(pipeline).join("pipeline").join(component);
+    let config = serde_json::from_slice(&fs::read(folder.join("config.json")).unwrap()).unwrap();
+    let (expected, spelling) = match component {
+        "unet" => {
+            let config = UNetConfig::from_json(&config).unwrap();
+            (counter::unet(&config, &Architecture::full(), At::SD512).unwrap().tensors, Spelling::Unet)
+        }
+        "vae" => (counter::vae_tensors(&VaeConfig::from_json(&config).unwrap()).unwrap(), Spelling::AutoencoderKl),
+        _ => {
+            let config = ClipTextConfig::from_json(&config).unwrap();
+            (counter::clip_text(&config, 77).unwrap().tensors, Spelling::ClipText)
+        }
+    };
+    (Checkpoint::open(&folder).unwrap(), expected, spelling)
+}
+
 #[test]
 fn the_fixtures_bind() {
     for pipeline in ["sd1", "sd2", "sd2v"] {
-        for (component, spelling) in
-            [("unet", Spelling::Unet), ("vae", Spelling::AutoencoderKl), ("text_encoder", Spelling::ClipText)]
-        {
-            let checkpoint = Checkpoint::open(&fixture(pipeline).join("pipeline").join(component)).unwrap();
-            let expected: Vec<_> = checkpoint
-                .names()
-                .map(|name| spec(&spelling.canonical(name), checkpoint.get(name).unwrap().shape))
-                .collect();
+        for component in ["unet", "vae", "text_encoder"] {
+            let (checkpoint, expected, spelling) = network(pipeline, component);
             let bound = checkpoint.bind(&expected, spelling).unwrap();
-            let probe = match spelling {
-                Spelling::Unet => "mid_block.attentions.0.transformer_blocks.0.attn1.to_out.0.weight",
-                Spelling::AutoencoderKl => "encoder.mid_block.attentions.0.to_out.0.weight",
-                _ => "text_model.encoder.layers.0.self_attn.q_proj.weight",
-            };
-            assert_eq!(bound.get(probe).unwrap().shape.len(), 2);
+            assert_eq!(bound.specs().len(), checkpoint.names().len());
+            for spec in &expected {
+                assert_eq!(bound.get(&spec.name).unwrap().shape, spec.shape);
+            }
         }
     }
+}
+
+#[test]
+fn a_copy_with_a_missing_and_a_misshapen_tensor() {
+    let (checkpoint, expected, spelling) = network("sd1", "unet");
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("diffusion_pytorch_model.safetensors");
+    let tensors = checkpoint.names().filter(|name| *name != "conv_norm_out.bias").map(|name| {
+        let view = checkpoint.get(name).unwrap();
+        let shape = if name == "conv_in.weight" { &[16, 3, 3, 4] } else { view.shape };
+        NewTensor::new(name, view.dtype, shape, view.bytes)
+    });
+    write_safetensors(&path, tensors.collect(), &BTreeMap::new()).unwrap();
+    let mismatch = Checkpoint::open(folder.path()).unwrap().bind(&expected, spelling).unwrap_err();
+    let message = format!(
+        "{} does not fit the network:\
+         \n  1 missing:\
+         \n    conv_norm_out.bias [16]\
+         \n  1 not as expected:\
+         \n    conv_in.weight: expected [16, 4, 3, 3], found [16, 3, 3, 4]",
+        path.display()
+    );
+    assert_eq!(mismatch.to_string(), message);
 }
 
 #[test]
