@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "talking to a person is all that this program does")]
 
 mod bench;
+mod demo;
 mod native;
 mod setup;
 mod test;
@@ -15,7 +16,7 @@ use std::process::{Command, ExitCode};
 
 use clap::{Parser, Subcommand};
 
-/// Set-up, tests and benchmarks of Pleach.
+/// Set-up, a first picture, tests and benchmarks of Pleach.
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask", max_term_width = 100)]
 struct Cli {
@@ -27,6 +28,8 @@ struct Cli {
 enum Task {
     /// Install the native libraries into .native/, from pinned wheels; a second run does nothing
     Setup(setup::Args),
+    /// Set up, export a tiny checkpoint and draw a first picture with it
+    Demo,
     /// Run everything that CI runs: set-up, format, clippy, tests, docs
     Test,
     /// Run a benchmark, built for release; without a name, list them
@@ -37,6 +40,7 @@ enum Task {
 fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Setup(args) => setup::run(&args, root()).map(|()| true),
+        Task::Demo => demo::run(root()),
         Task::Test => test::run(root()),
         Task::Bench(args) => bench::run(&args, root()),
     };
