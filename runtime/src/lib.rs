@@ -1,5 +1,6 @@
 //! Routes, samples and decodes ONNX bundles with ONNX Runtime.
 
+pub mod bundle;
 pub mod engine;
 pub mod image;
 pub mod onnx;

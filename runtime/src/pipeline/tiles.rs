@@ -32,9 +32,9 @@ impl Axis {
         Self { length, side, starts }
     }
 
-    /// Length of each tile.
-    pub fn side(&self) -> usize {
-        self.side
+    /// Latents of the whole axis.
+    pub fn length(&self) -> usize {
+        self.length
     }
 
     /// First latent of each tile.
@@ -73,6 +73,11 @@ pub struct Tiling {
 }
 
 impl Tiling {
+    /// Latents of `height` and `width` in one piece.
+    pub fn whole(height: usize, width: usize) -> Self {
+        Self { rows: Axis::new(height, height), columns: Axis::new(width, width) }
+    }
+
     /// Latents of `height` and `width` in the largest tiles that fit, as square as they can be; `None` where even the smallest
     /// do not. `fits` is asked with a tile's height and width.
     pub fn largest(height: usize, width: usize, fits: impl Fn(usize, usize) -> bool) -> Option<Self> {

@@ -1,5 +1,6 @@
 //! What is needed to draw a picture again, and its two texts: JSON for programs, A1111's `parameters` for people and galleries.
 
+use crate::pipeline::Size;
 use pleach_model::samplers::SamplerKind;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
@@ -25,9 +26,9 @@ pub struct Recipe {
     pub width: u32,
     /// Rows.
     pub height: u32,
-    /// Rows and columns of the tiles, in pixels, where the picture was decoded in tiles.
+    /// Size of the tiles, where the picture was decoded in tiles.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tile: Option<(u32, u32)>,
+    pub tile: Option<Size>,
     /// The model.
     pub model: Model,
     /// What drew it.
@@ -57,6 +58,9 @@ pub struct Software {
 }
 
 impl Recipe {
+    /// The version of the record that is written.
+    pub const SCHEMA: u32 = 1;
+
     /// The text that A1111's web UI writes and galleries read.
     pub fn parameters(&self) -> String {
         let mut text = self.prompt.clone();

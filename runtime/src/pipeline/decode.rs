@@ -1,0 +1,80 @@
+//! Latents to pictures.
+
+use super::{
+    Component, Error, Event, Observer, Result, Size,
+    denoise::Denoised,
+    job::Job,
+    tiles::{Canvas, Tiling},
+};
+use crate::{
+    engine::{Bound, Network, TensorRef},
+    image::Image,
+};
+use pleach_model::vae::VaeConfig;
+
+/// The decoder with its buffers, for pictures of one size.
+pub(super) struct Decoder<'n, 'p> {
+    bound: Bound<'n>,
+    tiling: &'p Tiling,
+    config: &'p VaeConfig,
+    size: Size,
+    /// Shape of one tile of latents.
+    tile: [usize; 4],
+}
+
+impl<'n, 'p> Decoder<'n, 'p> {
+    pub fn bind(network: &'n mut Network, job: &Job, tiling: &'p Tiling, config: &'p VaeConfig) -> Result<Self> {
+        let (height, width) = tiling.tile();
+        let tile = [1, job.latents[1], height, width];
+        let pixels = [1, config.out_channels, height * config.factor(), width * config.factor()];
+        let bound = network.bind(&[("latent_sample", &tile)], &[("sample", &pixels)])?;
+        Ok(Self { bound, tiling, config, size: job.size, tile })
+    }
+
+    /// Decodes picture number `picture` of `pictures`.
+    pub fn decode(
+        &mut self,
+        denoised: &Denoised,
+        [picture, pictures]: [usize; 2],
+        observer: &mut dyn Observer,
+    ) -> Result<Image> {
+        let scaling = self.config.scaling_factor as f32;
+        let latents: Vec<f32> = denoised.latents.iter().map(|value| value / scaling).collect();
+        let tiling = self.tiling;
+        let (tiles, mut tile) = (tiling.count(), 0);
+        let mut canvas = (tiles > 1).then(|| Canvas::new(tiling, self.config.factor()));
+        let mut whole = Vec::new();
+        for (row, &top) in tiling.rows.starts().iter().enumerate() {
+            for (column, &left) in tiling.columns.starts().iter().enumerate() {
+                if observer.cancelled() {
+                    return Err(Error::Cancelled);
+                }
+                self.run(&crop(&latents, tiling, top, left))?;
+                let output = self.bound.output("sample")?.to_f32();
+                match &mut canvas {
+                    Some(canvas) => canvas.add(row, column, &output),
+                    None => whole = output.into_owned(),
+                }
+                tile += 1;
+                observer.event(Event::Tile { tile, tiles, picture, pictures });
+            }
+        }
+        let planes = canvas.map_or(whole, Canvas::into_planes);
+        let finite = planes.iter().all(|value| value.is_finite());
+        let image = Image::from_planes(self.size.width, self.size.height, &planes);
+        image.filter(|_| finite).ok_or(Error::NotFinite { component: Component::VaeDecoder, seed: denoised.seed })
+    }
+
+    fn run(&mut self, latents: &[f32]) -> Result<()> {
+        self.bound.set("latent_sample", TensorRef::new(&self.tile, latents)?)?;
+        Ok(self.bound.run()?)
+    }
+}
+
+/// The latents of one tile, out of `[channels, height, width]`.
+fn crop(latents: &[f32], tiling: &Tiling, top: usize, left: usize) -> Vec<f32> {
+    let (height, width) = (tiling.rows.length(), tiling.columns.length());
+    let (tall, wide) = tiling.tile();
+    let lines = latents.chunks_exact(height * width).flat_map(|plane| plane.chunks_exact(width).skip(top).take(tall));
+    lines.flat_map(|line| line.iter().skip(left).take(wide)).copied().collect()
+}
