@@ -156,6 +156,9 @@ fn timesteps_of_the_reference() {
     trailing["timestep_spacing"] = json!("trailing");
     let ddim = Sampler::new(SamplerKind::Ddim, &schedule(&trailing), 61).unwrap();
     assert_eq!((ddim.timesteps().len(), ddim.timesteps()[60]), (61, 15.0));
+    // 1000 - 3 * 1000 / 48 is 937.5; NumPy comes to a little less.
+    let ddim = Sampler::new(SamplerKind::Ddim, &schedule(&trailing), 48).unwrap();
+    assert_eq!(ddim.timesteps()[..5], [999.0, 978.0, 957.0, 936.0, 916.0]);
 }
 
 #[test]

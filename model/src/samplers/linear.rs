@@ -29,13 +29,14 @@ impl LinearCombination for Vec<f32> {
         let mut result = vec![0.0; expected];
         for (index, chunk) in result.chunks_mut(CHUNK).enumerate() {
             let mut sums = [0.0; CHUNK];
+            let sums = &mut sums[..chunk.len()];
             for (coefficient, tensor) in terms {
                 for (sum, value) in sums.iter_mut().zip(&tensor[index * CHUNK..]) {
                     *sum += coefficient * f64::from(*value);
                 }
             }
             for (value, sum) in chunk.iter_mut().zip(sums) {
-                *value = sum as f32;
+                *value = *sum as f32;
             }
         }
         Ok(result)

@@ -70,8 +70,10 @@ impl Spacing {
                 std::iter::once(last).chain(inner).collect()
             }
             Self::Trailing => {
-                let ratio = count as f64 / steps as f64;
-                (0..steps).map(|step| (count as f64 - step as f64 * ratio).round_ties_even() - 1.0).collect()
+                // NumPy's arange steps by the difference of its first two values; halves are rounded accordingly.
+                let count = count as f64;
+                let stride = (count - count / steps as f64) - count;
+                (0..steps).map(|step| (count + step as f64 * stride).round_ties_even() - 1.0).collect()
             }
         }
     }
