@@ -5,7 +5,6 @@
 
 mod bench;
 mod demo;
-mod demo;
 mod native;
 mod setup;
 mod test;
@@ -31,8 +30,6 @@ enum Task {
     Setup(setup::Args),
     /// Set up, export a tiny checkpoint and draw a first picture with it
     Demo,
-    /// Set up, export a small checkpoint and draw a first picture with it
-    Demo,
     /// Run everything that CI runs: set-up, format, clippy, tests, docs
     Test,
     /// Run a benchmark, built for release; without a name, list them
@@ -43,7 +40,6 @@ enum Task {
 fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Setup(args) => setup::run(&args, root()).map(|()| true),
-        Task::Demo => demo::run(root()),
         Task::Demo => demo::run(root()),
         Task::Test => test::run(root()),
         Task::Bench(args) => bench::run(&args, root()),
