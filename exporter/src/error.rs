@@ -1,0 +1,88 @@
+//! Every way in which an export can fail.
+
+use pleach_model::{
+    checkpoint::{self, Mismatch},
+    error, files, manifest, pipeline,
+};
+
+/// Result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A network does not accept its configuration or its operands.
+    #[error(transparent)]
+    Network(#[from] error::Error),
+    /// Parameters or inputs that have no influence on the outputs.
+    #[error("the network never uses: {}", names.join(", "))]
+    Unused {
+        /// Their names.
+        names: Vec<String>,
+    },
+    /// Two inputs, outputs or parameters of one name.
+    #[error("the name {name} is declared twice")]
+    Duplicate {
+        /// The name.
+        name: String,
+    },
+    /// An operation or an output takes a value that the graph does not have.
+    #[error("{path}: a value that was not declared as an input of this graph")]
+    Undeclared {
+        /// Module path and operation, or name of the output.
+        path: String,
+    },
+    /// An operation cannot be written for the target.
+    #[error("{path}: {op} cannot be written as ONNX: {reason}")]
+    Lowering {
+        /// Module path.
+        path: String,
+        /// The operation.
+        op: &'static str,
+        /// Why not.
+        reason: String,
+    },
+    /// The checkpoint cannot be read or does not fit.
+    #[error(transparent)]
+    Checkpoint(#[from] checkpoint::Error),
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] files::Error),
+    /// The caller asked to stop.
+    #[error("interrupted: nothing was written")]
+    Interrupted,
+    /// ONNX Runtime does not run what was written.
+    #[error(transparent)]
+    Engine(#[from] pleach_runtime::engine::Error),
+    /// A graph gives something else than it declares.
+    #[error("{file} gives {found:?} where {expected:?} is expected")]
+    Output {
+        /// The graph's file in the bundle.
+        file: String,
+        /// Shape expected.
+        expected: Vec<usize>,
+        /// Shape found; none where there is no output at all.
+        found: Option<Vec<usize>>,
+    },
+    /// The folder is no pipeline that can be exported.
+    #[error(transparent)]
+    Pipeline(#[from] pipeline::Error),
+    /// Checkpoints that do not hold what their networks need, all of them.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Mismatch(Vec<Mismatch>),
+    /// Two networks of a pipeline do not fit together.
+    #[error("the UNet's {field} is {found}, {other} is {expected}: these networks do not belong together")]
+    Disagreement {
+        /// Key of the UNet's configuration.
+        field: &'static str,
+        /// Its value.
+        found: usize,
+        /// What it must equal.
+        other: &'static str,
+        /// The value of that.
+        expected: usize,
+    },
+    /// The manifest contradicts itself or cannot be written.
+    #[error(transparent)]
+    Manifest(#[from] manifest::Error),
+}

@@ -1,0 +1,129 @@
+//! One network written: its graphs and their data file.
+
+use crate::{
+    error::Result,
+    graph::Graph,
+    lower::{About, Layout, Target, fill_inline, lower},
+    network::Network,
+    watch::Watch,
+    weights::{self, Written},
+};
+use pleach_model::{
+    checkpoint::Bound,
+    counter::At,
+    files::{self, Sha256},
+    manifest::{self, Component, FileEntry},
+    shape::Fact,
+    tensor::Dtype,
+};
+use pleach_runtime::onnx::Message;
+use std::{fs, path::Path};
+
+/// A network that is recorded and laid out, and can be written.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    network: Network,
+    precision: Dtype,
+    graph: Graph,
+    layout: Layout,
+}
+
+/// What the caller knows about a network.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// Sizes that multiply-accumulates are counted at.
+    pub counted_at: At,
+    /// Hashes of the files that the weights came from.
+    pub sources: Vec<Sha256>,
+    /// More to be said in the graphs' metadata, in order.
+    pub metadata: Vec<(String, String)>,
+}
+
+impl Plan {
+    /// Records a network whose weights, and whatever it computes, are of type `precision`.
+    ///
+    /// # Errors
+    /// See [`Network::record`].
+    pub fn new(network: Network, precision: Dtype) -> Result<Self> {
+        let graph = network.record(precision)?;
+        let layout = Layout::of(&graph);
+        Ok(Self { network, precision, graph, layout })
+    }
+
+    /// The network.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// The network's graph.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// Bytes of the data file.
+    pub fn bytes(&self) -> u64 {
+        self.layout.bytes
+    }
+
+    /// Writes the data file `NAME.onnx_data` into the component's folder below `root`, which is made.
+    ///
+    /// # Errors
+    /// See [`weights::write`].
+    pub fn write_weights(&self, name: &str, tensors: &Bound, root: &Path, watch: &dyn Watch) -> Result<Written> {
+        let folder = root.join(self.network.component());
+        fs::create_dir_all(&folder).map_err(|source| files::Error::Folder { folder: folder.clone(), source })?;
+        weights::write(&self.graph, &self.layout, tensors, &folder.join(data_file(name)), watch)
+    }
+
+    /// Writes the graphs `NAME.onnx`, `NAME.cpu.onnx` beside the data file and tells what the component is.
+    ///
+    /// # Errors
+    /// See [`lower`]; files that cannot be written.
+    pub fn write_graphs(&self, name: &str, context: &Context, written: &Written, root: &Path) -> Result<Component> {
+        let Self { network, precision, graph, layout } = self;
+        let in_bundle = |file: &str| format!("{}/{file}", network.component());
+        let write = |target: &Target| {
+            let metadata = self.metadata(context, target);
+            let about = About { name: network.class(), data_file: &data_file(name), metadata: &metadata };
+            let mut model = lower(graph, layout, target, about)?;
+            fill_inline(&mut model, &written.inline);
+            let contents = model.encode_to_vec();
+            let file = in_bundle(&format!("{name}{}.onnx", target.suffix()));
+            files::write(&root.join(&file), &contents)?;
+            let (bytes, sha256) = (contents.len() as u64, Sha256::of(&contents));
+            Ok(manifest::Graph { file, flavour: target.flavour, sha256, bytes })
+        };
+        let graphs = network.targets().iter().map(write).collect::<Result<_>>()?;
+        let report = network.count(context.counted_at)?;
+        Ok(Component {
+            graphs,
+            weights: written.data.map(|digest| FileEntry::new(in_bundle(&data_file(name)), digest)),
+            precision: *precision,
+            parameters: report.parameters(),
+            macs: report.macs(),
+            inputs: graph.named_inputs().map(|(name, fact)| port(name, fact)).collect(),
+            outputs: graph.outputs.iter().map(|output| port(&output.name, graph.fact(output.value))).collect(),
+        })
+    }
+
+    /// What a graph says about itself, in the order in which it is written.
+    fn metadata(&self, context: &Context, target: &Target) -> Vec<(String, String)> {
+        let hashes = context.sources.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        let own = [
+            ("pleach.component", self.network.component().to_owned()),
+            ("pleach.network", self.network.class().to_owned()),
+            ("pleach.precision", self.precision.to_string()),
+            ("pleach.flavour", target.name().to_owned()),
+            ("pleach.source.sha256", hashes),
+        ];
+        own.map(|(key, value)| (key.to_owned(), value)).into_iter().chain(context.metadata.iter().cloned()).collect()
+    }
+}
+
+fn data_file(name: &str) -> String {
+    format!("{name}.onnx_data")
+}
+
+fn port(name: &str, fact: &Fact) -> manifest::Port {
+    manifest::Port { name: name.to_owned(), dtype: fact.dtype, dims: fact.shape.iter().map(Into::into).collect() }
+}

@@ -1,0 +1,124 @@
+//! Where the numbers of a graph go: into the graph file where they are few, else into the data file beside it.
+//!
+//! The layout depends on the graph alone and not on the target, so all graphs of one network share one data file.
+
+use crate::graph::{Graph, Origin, ValueId};
+use pleach_model::{op::Op, tensor::Dtype};
+use std::collections::HashSet;
+
+/// Tensors from this size on are external: several providers want to see small constants in the graph itself.
+pub const INLINE_BELOW: u64 = 1024;
+/// External tensors begin at multiples of a page, so that they can be mapped.
+pub const ALIGNMENT: u64 = 4096;
+
+/// How the numbers of a parameter are arranged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Form {
+    /// As the checkpoint has them.
+    Plain,
+    /// `[out, in]` as `[in, out]`, for `MatMul`.
+    Transposed,
+    /// `[C]` as `[C, 1, 1]`, to broadcast over pictures.
+    PerChannel,
+}
+
+impl Form {
+    /// The form that an operation wants its operand in.
+    pub(super) fn wanted(op: &Op, operand: usize) -> Self {
+        match (op, operand) {
+            (Op::Linear, 1) => Self::Transposed,
+            (Op::GroupNorm { .. }, 1 | 2) => Self::PerChannel,
+            _ => Self::Plain,
+        }
+    }
+
+    fn dims(self, shape: &[usize]) -> Vec<usize> {
+        match self {
+            Self::Plain => shape.to_vec(),
+            Self::Transposed => shape.iter().rev().copied().collect(),
+            Self::PerChannel => [shape, &[1, 1]].concat(),
+        }
+    }
+}
+
+/// A parameter or constant of the graph in one form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Weight {
+    /// Name of the initialiser: the parameter's, with `.T` where it is transposed.
+    pub name: String,
+    /// The value of the graph.
+    pub value: ValueId,
+    /// How it is arranged.
+    pub form: Form,
+    /// Element type.
+    pub dtype: Dtype,
+    /// Shape in this form.
+    pub dims: Vec<usize>,
+    /// First byte in the data file; none where the numbers stand in the graph file.
+    pub offset: Option<u64>,
+}
+
+impl Weight {
+    /// Size of the numbers.
+    pub fn bytes(&self) -> u64 {
+        (self.dims.iter().product::<usize>() * self.dtype.size()) as u64
+    }
+}
+
+/// Weights in the order of first use, which is the order of the data file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// The weights.
+    pub weights: Vec<Weight>,
+    /// Size of the data file; 0 where there need be none.
+    pub bytes: u64,
+}
+
+impl Layout {
+    /// The layout of a graph.
+    pub fn of(graph: &Graph) -> Self {
+        let mut layout = Self { weights: Vec::new(), bytes: 0 };
+        let mut seen = HashSet::new();
+        let operands = graph.nodes.iter().flat_map(|node| {
+            node.inputs.iter().enumerate().map(|(operand, &value)| (value, Form::wanted(&node.op, operand)))
+        });
+        let outputs = graph.outputs.iter().map(|output| (output.value, Form::Plain));
+        for (value, wanted) in operands.chain(outputs) {
+            let form = match graph.values[value].origin {
+                Origin::Parameter(_) => wanted,
+                Origin::Constant(_) => Form::Plain,
+                Origin::Input(_) | Origin::Node(_) => continue,
+            };
+            if seen.insert((value, form)) {
+                layout.push(graph, value, form);
+            }
+        }
+        layout
+    }
+
+    fn push(&mut self, graph: &Graph, value: ValueId, form: Form) {
+        let fact = graph.fact(value);
+        // Parameters and constants have known shapes.
+        let shape = fact.known().unwrap_or_default();
+        let mut name = match (graph.parameter(value), form) {
+            (Some(spec), Form::Transposed) => format!("{}.T", spec.name),
+            (Some(spec), _) => spec.name.clone(),
+            (None, _) => format!("constant.{}", self.weights.len()),
+        };
+        while self.weights.iter().any(|weight| weight.name == name) {
+            name.push('\'');
+        }
+        let mut weight = Weight { name, value, form, dtype: fact.dtype, dims: form.dims(&shape), offset: None };
+        if weight.bytes() >= INLINE_BELOW {
+            let offset = self.bytes.next_multiple_of(ALIGNMENT);
+            weight.offset = Some(offset);
+            self.bytes = offset + weight.bytes();
+        }
+        self.weights.push(weight);
+    }
+
+    /// The weight that gives a value in a form.
+    pub(super) fn find(&self, value: ValueId, form: Form) -> Option<&Weight> {
+        self.weights.iter().find(|weight| weight.value == value && weight.form == form)
+    }
+}

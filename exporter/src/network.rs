@@ -1,0 +1,181 @@
+//! The networks of a pipeline as graphs: what each takes and gives, under the names of Optimum's ONNX pipelines.
+
+use crate::{
+    error::Result,
+    graph::{self, Graph},
+    lower::Target,
+};
+use pleach_model::{
+    architecture::Architecture,
+    backend::Backend,
+    checkpoint::Spelling,
+    clip::{ClipText, ClipTextConfig},
+    counter::{self, At, Report},
+    error,
+    params::Params,
+    shape::{Dim, Fact},
+    sites::Pass,
+    tensor::{Dtype, TensorSpec},
+    unet::{UNet, UNetConfig},
+    vae::{Decoder, Encoder, VaeConfig},
+};
+
+/// A network that becomes one graph.
+#[derive(Clone, Debug)]
+pub enum Network {
+    /// Token ids to a text embedding.
+    TextEncoder(ClipTextConfig),
+    /// Latents, a timestep and a text embedding to a prediction.
+    Unet {
+        /// Sizes of the whole network.
+        config: UNetConfig,
+        /// What is left of it.
+        architecture: Architecture,
+        /// Length of the text embedding.
+        tokens: usize,
+    },
+    /// Latents, divided by the scaling factor, to a picture.
+    VaeDecoder(VaeConfig),
+    /// A picture to mean and log-variance of its latents.
+    VaeEncoder(VaeConfig),
+}
+
+/// An input of a graph.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Port {
+    /// Its name.
+    pub name: &'static str,
+    /// Its type and shape. Symbols are `batch`, `height` and `width` (of the input itself).
+    pub fact: Fact,
+}
+
+impl Network {
+    /// The folder of a bundle that the network's files stand in.
+    pub fn component(&self) -> &'static str {
+        match self {
+            Self::TextEncoder(_) => "text_encoder",
+            Self::Unet { .. } => "unet",
+            Self::VaeDecoder(_) => "vae_decoder",
+            Self::VaeEncoder(_) => "vae_encoder",
+        }
+    }
+
+    /// The class that diffusers or transformers has for it.
+    pub fn class(&self) -> &'static str {
+        match self {
+            Self::TextEncoder(_) => "CLIPTextModel",
+            Self::Unet { .. } => "UNet2DConditionModel",
+            Self::VaeDecoder(_) | Self::VaeEncoder(_) => "AutoencoderKL",
+        }
+    }
+
+    /// What its graphs are written for. The text encoder's attention is too small for another form of it to pay.
+    pub fn targets(&self) -> &'static [Target] {
+        match self {
+            Self::TextEncoder(_) => &[Target::PORTABLE],
+            Self::Unet { .. } | Self::VaeDecoder(_) | Self::VaeEncoder(_) => &[Target::PORTABLE, Target::CPU],
+        }
+    }
+
+    /// How the names of its parameters were spelt over the years.
+    pub fn spelling(&self) -> Spelling {
+        match self {
+            Self::TextEncoder(_) => Spelling::ClipText,
+            Self::Unet { .. } => Spelling::Unet,
+            Self::VaeDecoder(_) | Self::VaeEncoder(_) => Spelling::AutoencoderKl,
+        }
+    }
+
+    /// The tensors of the checkpoint that it is read from; the autoencoder's holds both halves.
+    pub fn checkpoint(&self) -> Result<Vec<TensorSpec>> {
+        Ok(match self {
+            Self::VaeDecoder(config) | Self::VaeEncoder(config) => counter::vae_tensors(config)?,
+            Self::TextEncoder(_) | Self::Unet { .. } => self.count(At::SD512)?.tensors,
+        })
+    }
+
+    /// Parameters, and what one pass costs for a picture of these latents.
+    pub fn count(&self, at: At) -> Result<Report> {
+        Ok(match self {
+            Self::TextEncoder(config) => counter::clip_text(config, config.max_position_embeddings)?,
+            Self::Unet { config, architecture, .. } => counter::unet(config, architecture, at)?,
+            Self::VaeDecoder(config) => counter::vae_decoder(config, at)?,
+            Self::VaeEncoder(config) => counter::vae_encoder(config, at)?,
+        })
+    }
+
+    /// What the graph takes. Numbers are f32 in every precision: an application need not know it.
+    pub fn inputs(&self) -> Vec<Port> {
+        let batch = || Dim::symbol("batch");
+        let port = |name, dtype, shape: Vec<Dim>| Port { name, fact: Fact::new(dtype, shape) };
+        let picture = |name, channels: usize| {
+            port(name, Dtype::F32, vec![batch(), channels.into(), Dim::symbol("height"), Dim::symbol("width")])
+        };
+        match self {
+            Self::TextEncoder(config) => {
+                vec![port("input_ids", Dtype::I64, vec![batch(), config.max_position_embeddings.into()])]
+            }
+            Self::Unet { config, tokens, .. } => vec![
+                picture("sample", config.in_channels),
+                port("timestep", Dtype::F32, vec![1.into()]),
+                port(
+                    "encoder_hidden_states",
+                    Dtype::F32,
+                    vec![batch(), (*tokens).into(), config.cross_attention_dim.into()],
+                ),
+            ],
+            Self::VaeDecoder(config) => vec![picture("latent_sample", config.latent_channels)],
+            Self::VaeEncoder(config) => vec![picture("sample", config.in_channels)],
+        }
+    }
+
+    /// Name of what the graph gives.
+    pub fn output(&self) -> &'static str {
+        match self {
+            Self::TextEncoder(_) => "last_hidden_state",
+            Self::Unet { .. } => "out_sample",
+            Self::VaeDecoder(_) => "sample",
+            Self::VaeEncoder(_) => "latent_parameters",
+        }
+    }
+
+    /// Builds the network and runs it, computing in `dtype` between inputs and output.
+    pub fn forward<B: Backend>(
+        &self,
+        pass: &Pass<B>,
+        params: &Params<B>,
+        dtype: Dtype,
+        inputs: &[B::Value],
+    ) -> error::Result<B::Value> {
+        let result = match (self, inputs) {
+            (Self::TextEncoder(config), [ids]) => ClipText::new(config, params)?.forward(pass, ids),
+            (Self::Unet { config, architecture, .. }, [sample, timestep, context]) => {
+                let (sample, context) = (pass.cast(sample, dtype)?, pass.cast(context, dtype)?);
+                // The timestep stays in f32: half precision cannot tell late ones apart once they are multiplied.
+                UNet::new(config, architecture, params)?.forward(pass, &sample, timestep, &context)
+            }
+            (Self::VaeDecoder(config), [latents]) => {
+                Decoder::new(config, params)?.forward(pass, &pass.cast(latents, dtype)?)
+            }
+            (Self::VaeEncoder(config), [picture]) => {
+                Encoder::new(config, params)?.forward(pass, &pass.cast(picture, dtype)?)
+            }
+            _ => {
+                let facts: Vec<Fact> = inputs.iter().map(|value| pass.fact(value)).collect();
+                let reason = format!("takes {} inputs", self.inputs().len());
+                Err(error::Error::op("", self.component(), &facts, reason))
+            }
+        }?;
+        pass.cast(&result, Dtype::F32)
+    }
+
+    /// Records the network with parameters of type `dtype`.
+    pub fn record(&self, dtype: Dtype) -> Result<Graph> {
+        graph::record(dtype, |b, params| {
+            let declare = |port: Port| b.with(|recorder| recorder.input(port.name, port.fact));
+            let inputs: Vec<_> = self.inputs().into_iter().map(declare).collect();
+            let result = self.forward(&Pass::plain(b), params, dtype, &inputs)?;
+            Ok(vec![(self.output().to_owned(), result)])
+        })
+    }
+}

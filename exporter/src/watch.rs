@@ -1,0 +1,34 @@
+//! What long work tells its caller, and what it asks.
+
+/// What an export does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Weights are written.
+    Writing {
+        /// How many bytes there will be.
+        bytes: u64,
+    },
+    /// Graphs are compared with the reference.
+    Verifying,
+}
+
+/// Follows an export. Called from several threads.
+pub trait Watch: Sync {
+    /// A stage begins.
+    fn begin(&self, stage: Stage) {
+        let _ = stage;
+    }
+
+    /// That many more bytes of weights are written.
+    fn wrote(&self, bytes: u64) {
+        let _ = bytes;
+    }
+
+    /// Whether to stop.
+    fn interrupted(&self) -> bool {
+        false
+    }
+}
+
+/// Nobody watches.
+impl Watch for () {}
