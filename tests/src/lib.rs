@@ -1,1 +1,12 @@
-//! End-to-end tests across the crates.
+//! What the end-to-end tests and the benchmarks share: one suite for every engine.
+//!
+//! [`networks::Networks`] is a Stable Diffusion pipeline as an engine computes it; [`parity`] holds one against what diffusers
+//! computed, [`pipeline`] draws with it. [`cases`] are operations at random shapes, [`random`] networks with random weights.
+
+pub mod cases;
+pub mod fixtures;
+pub mod networks;
+pub mod parity;
+pub mod pipeline;
+pub mod random;
+pub mod tensor;

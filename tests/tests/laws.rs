@@ -1,0 +1,115 @@
+//! Laws that hold at every shape and for every architecture, seen or not.
+
+use anyhow::Result;
+use pleach_model::{
+    architecture::{Architecture, SiteKind},
+    counter::{self, At},
+    noise::Generator,
+    params::{Listing, Params},
+    reference::Reference,
+    sites::Pass,
+    tensor::Dtype,
+    unet::{UNet, UNetConfig},
+};
+use pleach_tests::{
+    cases::{Case, Operand, cases},
+    networks::Engine,
+    random::RandomWeights,
+    tensor::Tensor,
+};
+use pleach_trainer::torch::{Device, Torch};
+
+/// Rounding of f32 over sums of at most some hundred terms of size 1.
+const OPERATION: f32 = 1e-5;
+
+fn torch() -> Torch {
+    Torch::new(Device::Cpu, Dtype::F32).unwrap()
+}
+
+fn run<B: Engine>(engine: &B, case: &Case) -> Result<Tensor> {
+    let give = |operand: &Operand| match operand {
+        Operand::Floats(tensor) => engine.give(tensor),
+        Operand::Ids(tensor) => engine.give_ids(tensor),
+    };
+    let values = case.operands.iter().map(give).collect::<Result<Vec<_>>>()?;
+    engine.take(&engine.run(case.op.clone(), &values.iter().collect::<Vec<_>>())?)
+}
+
+#[test]
+fn every_operation_is_the_same_in_libtorch_and_in_the_reference() {
+    let (torch, reference) = (torch(), Reference::default());
+    for case in (0..40).flat_map(cases) {
+        let (found, expected) = (run(&torch, &case).unwrap(), run(&reference, &case).unwrap());
+        let relative = found.difference(&expected) / expected.largest().max(1.0);
+        assert!(relative <= OPERATION, "{case:?}: {found:?} differs from {expected:?} by {relative:e}");
+    }
+}
+
+/// A UNet in the shape of Stable Diffusion 2.x, small enough to be built by the dozen.
+fn small() -> UNetConfig {
+    UNetConfig {
+        block_out_channels: vec![8, 16, 16],
+        down_attention: vec![true, true, false],
+        up_attention: vec![false, true, true],
+        layers_per_block: vec![2; 3],
+        heads: vec![2, 4, 4],
+        transformer_layers: vec![1; 3],
+        cross_attention_dim: 12,
+        norm_num_groups: 4,
+        ..UNetConfig::sd21_base()
+    }
+}
+
+/// About a third of the units of some sites, and a module now and then, removed.
+fn pruned(config: &UNetConfig, draw: &mut Generator) -> Architecture {
+    let mut one_in = |n: u32| draw.random() % n == 0;
+    let mut architecture = Architecture::full();
+    for site in counter::unet_sites(config).unwrap() {
+        if site.kind == SiteKind::Module {
+            if one_in(6) {
+                architecture = architecture.remove(site.path);
+            }
+        } else if one_in(2) {
+            let mut kept: Vec<usize> = (0..site.units).filter(|_| !one_in(3)).collect();
+            if kept.is_empty() {
+                kept.push(0);
+            }
+            architecture = architecture.keep(site.path, kept);
+        }
+    }
+    architecture
+}
+
+#[test]
+fn every_architecture_has_the_parameters_that_are_listed_and_keeps_the_shape() {
+    let (config, mut draw) = (small(), Generator::new(3));
+    let (torch, reference) = (torch(), Reference::default());
+    let mut counts = std::collections::BTreeSet::new();
+    for seed in 0..12 {
+        let architecture = if seed == 0 { Architecture::full() } else { pruned(&config, &mut draw) };
+        let at = At { height: 8, width: 8, tokens: 5 };
+        let expected = counter::unet(&config, &architecture, at).unwrap().tensors;
+        let source = Listing::new(RandomWeights::new(seed));
+        let network = UNet::new(&config, &architecture, &Params::new(&torch, &source)).unwrap();
+        let again = UNet::new(&config, &architecture, &Params::new(&reference, &RandomWeights::new(seed))).unwrap();
+        counts.insert(expected.iter().map(|spec| spec.numel()).sum::<usize>());
+        assert_eq!(source.into_specs(), expected, "{architecture:?}");
+
+        // Sides that no power of two divides are cropped where they are doubled.
+        let [batch, height, width, tokens] = [3, 13, 13, 9].map(|most| 1 + draw.random() as usize % most);
+        let mut noise = |shape: &[usize]| Tensor::new(shape, draw.randn(shape.iter().product()));
+        let (sample, context) = (noise(&[batch, 4, height, width]), noise(&[batch, tokens, 12]));
+        let timestep = Tensor::new(&[1], vec![321.0]);
+        let found = forward(&torch, &network, [&sample, &timestep, &context]).unwrap();
+        let expected = forward(&reference, &again, [&sample, &timestep, &context]).unwrap();
+        assert_eq!(found.shape, sample.shape);
+        let difference = found.difference(&expected);
+        assert!(difference <= 1e-4, "{architecture:?} at {:?}: differs by {difference:e}", sample.shape);
+    }
+    assert!(counts.len() > 6, "the architectures hardly differ: {counts:?}");
+}
+
+fn forward<B: Engine>(engine: &B, network: &UNet<B>, inputs: [&Tensor; 3]) -> Result<Tensor> {
+    let [sample, timestep, context] = inputs.map(|tensor| engine.give(tensor));
+    engine.take(&network.forward(&Pass::plain(engine), &sample?, &timestep?, &context?)?)
+}
