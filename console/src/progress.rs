@@ -367,6 +367,14 @@ mod tests {
     }
 
     #[test]
+    fn progress_is_shared_between_threads() {
+        fn shared<T: Send + Sync>(_: &T) {}
+        let (printer, _) = Printer::captured(Settings::default());
+        shared(&printer.progress(1, "Sampling", "steps"));
+        shared(&printer.copies("Downloading"));
+    }
+
+    #[test]
     fn copies_have_a_bar_each_while_they_run() {
         let (printer, terminal) = on_terminal();
         let copies = printer.copies("Downloading");
