@@ -1,11 +1,14 @@
-//! Parameters without a file: random, and the same for the same seed.
+//! Networks without a file: random parameters, the same for the same seed, and random architectures.
 
 use pleach_model::{
+    architecture::{Architecture, SiteKind},
     backend::{Backend, Constant},
+    counter,
     error::Result,
     noise::Generator,
     params::Source,
     tensor::TensorSpec,
+    unet::UNetConfig,
 };
 
 /// Normal parameters, scaled as those of the fixtures: with variance `0.6 / fan-in` for weights of layers, around 1 for weights of
@@ -43,4 +46,39 @@ impl<B: Backend> Source<B> for RandomWeights {
     fn parameter(&self, backend: &B, spec: &TensorSpec) -> Result<B::Value> {
         backend.constant(Constant::F32(self.values(spec)), &spec.shape)
     }
+}
+
+/// A UNet in the shape of Stable Diffusion 2.x, small enough to be built by the dozen.
+pub fn small_unet() -> UNetConfig {
+    UNetConfig {
+        block_out_channels: vec![8, 16, 16],
+        down_attention: vec![true, true, false],
+        up_attention: vec![false, true, true],
+        layers_per_block: vec![2; 3],
+        heads: vec![2, 4, 4],
+        transformer_layers: vec![1; 3],
+        cross_attention_dim: 12,
+        norm_num_groups: 4,
+        ..UNetConfig::sd21_base()
+    }
+}
+
+/// About a third of the units of some sites, and a module now and then, removed.
+pub fn pruned(config: &UNetConfig, draw: &mut Generator) -> Architecture {
+    let mut one_in = |n: u32| draw.random().is_multiple_of(n);
+    let mut architecture = Architecture::full();
+    for site in counter::unet_sites(config).unwrap() {
+        if site.kind == SiteKind::Module {
+            if one_in(6) {
+                architecture = architecture.remove(site.path);
+            }
+        } else if one_in(2) {
+            let mut kept: Vec<usize> = (0..site.units).filter(|_| !one_in(3)).collect();
+            if kept.is_empty() {
+                kept.push(0);
+            }
+            architecture = architecture.keep(site.path, kept);
+        }
+    }
+    architecture
 }

@@ -2,19 +2,19 @@
 
 use anyhow::Result;
 use pleach_model::{
-    architecture::{Architecture, SiteKind},
+    architecture::Architecture,
     counter::{self, At},
     noise::Generator,
     params::{Listing, Params},
     reference::Reference,
     sites::Pass,
     tensor::Dtype,
-    unet::{UNet, UNetConfig},
+    unet::UNet,
 };
 use pleach_tests::{
     cases::{Case, Operand, cases},
     networks::Engine,
-    random::RandomWeights,
+    random::{RandomWeights, pruned, small_unet},
     tensor::Tensor,
 };
 use pleach_trainer::torch::{Device, Torch};
@@ -45,44 +45,9 @@ fn every_operation_is_the_same_in_libtorch_and_in_the_reference() {
     }
 }
 
-/// A UNet in the shape of Stable Diffusion 2.x, small enough to be built by the dozen.
-fn small() -> UNetConfig {
-    UNetConfig {
-        block_out_channels: vec![8, 16, 16],
-        down_attention: vec![true, true, false],
-        up_attention: vec![false, true, true],
-        layers_per_block: vec![2; 3],
-        heads: vec![2, 4, 4],
-        transformer_layers: vec![1; 3],
-        cross_attention_dim: 12,
-        norm_num_groups: 4,
-        ..UNetConfig::sd21_base()
-    }
-}
-
-/// About a third of the units of some sites, and a module now and then, removed.
-fn pruned(config: &UNetConfig, draw: &mut Generator) -> Architecture {
-    let mut one_in = |n: u32| draw.random() % n == 0;
-    let mut architecture = Architecture::full();
-    for site in counter::unet_sites(config).unwrap() {
-        if site.kind == SiteKind::Module {
-            if one_in(6) {
-                architecture = architecture.remove(site.path);
-            }
-        } else if one_in(2) {
-            let mut kept: Vec<usize> = (0..site.units).filter(|_| !one_in(3)).collect();
-            if kept.is_empty() {
-                kept.push(0);
-            }
-            architecture = architecture.keep(site.path, kept);
-        }
-    }
-    architecture
-}
-
 #[test]
 fn every_architecture_has_the_parameters_that_are_listed_and_keeps_the_shape() {
-    let (config, mut draw) = (small(), Generator::new(3));
+    let (config, mut draw) = (small_unet(), Generator::new(3));
     let (torch, reference) = (torch(), Reference::default());
     let mut counts = std::collections::BTreeSet::new();
     for seed in 0..12 {

@@ -3,6 +3,7 @@
 
 use super::*;
 use pleach_model::{
+    attention::{Attention, AttentionConfig},
     checkpoint::{Checkpoint, NewTensor, Spelling, write_safetensors},
     params::{Params, Source},
     resnet::{Resnet, ResnetConfig},
@@ -132,22 +133,13 @@ impl Source<Torch> for &Made {
     }
 }
 
-#[test]
-fn gradients_agree_with_finite_differences() {
-    let config = ResnetConfig { input: 4, output: 8, time: Some(6), groups: 4, kept: 2, eps: 1e-5 };
-    let torch = torch();
-    let (x, time) = (given(&[2, 4, 5, 3], numbers(1, 120)), given(&[2, 6], numbers(2, 12)));
-    let weighing = given(&[2, 8, 5, 3], numbers(3, 240));
-    let loss = |source: &dyn Source<Torch>| {
-        let block = Resnet::new(&Params::new(&torch, source), &config).unwrap();
-        let output = block.forward(&Pass::plain(&torch), &x, Some(&time)).unwrap();
-        torch.mul(&output, &weighing).unwrap().tensor().f_sum(tch::Kind::Double).unwrap()
-    };
+/// Compares the gradient of each parameter, along a direction, with how the loss changes there.
+fn check_gradients(parameters: usize, loss: impl Fn(&dyn Source<Torch>) -> Tensor) {
     let mut made = Made::default();
     let variables = Variables::new(&made);
     loss(&variables).f_backward().unwrap();
     let list = variables.into_list();
-    assert_eq!(list.len(), 12);
+    assert_eq!(list.len(), parameters);
     for (name, variable) in list {
         let gradient = Value::try_from(variable.tensor().grad()).unwrap().to_f32().unwrap();
         let direction = Made::direction(&name, gradient.len());
@@ -159,5 +151,38 @@ fn gradients_agree_with_finite_differences() {
         let step = 1e-2;
         let difference = (at(step) - at(-step)) / (2.0 * step);
         assert!((slope - difference).abs() < 1e-3 * (1.0 + difference.abs()), "{name}: {slope} is not {difference}");
+    }
+}
+
+/// A number that depends on every element of a value in a way of its own.
+fn weighed(torch: &Torch, value: &Value) -> Tensor {
+    let shape = value.fact().known().unwrap();
+    let weighing = given(&shape, numbers(3, shape.iter().product()));
+    torch.mul(value, &weighing).unwrap().tensor().f_sum(tch::Kind::Double).unwrap()
+}
+
+#[test]
+fn gradients_of_a_resnet_agree_with_finite_differences() {
+    let config = ResnetConfig { input: 4, output: 8, time: Some(6), groups: 4, kept: 2, eps: 1e-5 };
+    let torch = torch();
+    let (x, time) = (given(&[2, 4, 5, 3], numbers(1, 120)), given(&[2, 6], numbers(2, 12)));
+    check_gradients(12, |source| {
+        let block = Resnet::new(&Params::new(&torch, source), &config).unwrap();
+        weighed(&torch, &block.forward(&Pass::plain(&torch), &x, Some(&time)).unwrap())
+    });
+}
+
+#[test]
+fn gradients_of_attention_agree_with_finite_differences() {
+    let names = ["to_q", "to_k", "to_v", "to_out.0"];
+    let (features, context, heads) = (8, 8, 4);
+    let torch = torch();
+    let (x, mask) = (given(&[2, 5, 8], numbers(1, 80)), given(&[1, 1, 5, 5], numbers(2, 25)));
+    for (causal, upcast, bias) in [(false, false, None), (true, false, None), (true, true, Some(&mask))] {
+        let config = AttentionConfig { names, features, context, heads, kept: 2, bias: false, upcast, causal };
+        check_gradients(5, |source| {
+            let block = Attention::new(&Params::new(&torch, source), &config).unwrap();
+            weighed(&torch, &block.forward(&Pass::plain(&torch), &x, &x, bias).unwrap())
+        });
     }
 }

@@ -1,0 +1,122 @@
+//! The network that is timed: its checkpoint, its export and its inputs.
+
+use anyhow::{Context, Result};
+use pleach_exporter::{
+    export::{Context as About, Plan},
+    network::Network,
+};
+use pleach_model::{
+    architecture::Architecture,
+    checkpoint::{self, Bound, Checkpoint, NewTensor, Spelling, write_safetensors},
+    counter::{self, At},
+    noise::Generator,
+    tensor::Dtype,
+    unet::UNetConfig,
+};
+use pleach_tests::{random::RandomWeights, tensor::Tensor};
+use serde::{Deserialize, Serialize};
+use std::{fs, num::NonZeroUsize, path::PathBuf};
+
+/// Length of the text embedding.
+const TOKENS: usize = 77;
+
+/// What every process of the benchmark knows.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Settings {
+    /// Where the checkpoint and the export are.
+    pub folder: PathBuf,
+    /// Pictures of a step.
+    pub batch: usize,
+    /// Height and width of the latents.
+    pub size: usize,
+    /// Threads of an engine.
+    pub threads: NonZeroUsize,
+    /// A small network instead of Stable Diffusion 2.1's.
+    pub tiny: bool,
+}
+
+impl Settings {
+    pub fn config(&self) -> UNetConfig {
+        let full = UNetConfig::sd21_base();
+        if !self.tiny {
+            return full;
+        }
+        UNetConfig {
+            block_out_channels: vec![32, 64, 64, 64],
+            heads: vec![2, 4, 4, 4],
+            cross_attention_dim: 48,
+            ..full
+        }
+    }
+
+    fn at(&self) -> At {
+        At { height: self.size, width: self.size, tokens: TOKENS }
+    }
+
+    /// Parameters and multiply-accumulates of a step.
+    pub fn count(&self) -> Result<counter::Report> {
+        Ok(counter::unet(&self.config(), &Architecture::full(), self.at())?)
+    }
+
+    /// The checkpoint with random weights.
+    pub fn checkpoint(&self) -> PathBuf {
+        self.folder.join("unet.safetensors")
+    }
+
+    /// Where the host cache is.
+    pub fn cache(&self) -> PathBuf {
+        self.folder.join("cache")
+    }
+
+    pub fn write_checkpoint(&self) -> Result<()> {
+        let random = RandomWeights::new(2);
+        let tensors = self.count()?.tensors.into_iter().map(|spec| {
+            let (name, shape) = (spec.name.clone(), spec.shape.clone());
+            NewTensor::streamed(name, Dtype::F32, &shape, move |out| {
+                let bytes: Vec<u8> = random.values(&spec).into_iter().flat_map(f32::to_le_bytes).collect();
+                out.write_all(&bytes).map_err(|source| checkpoint::Error::Copy { name: spec.name.clone(), source })
+            })
+        });
+        write_safetensors(&self.checkpoint(), tensors.collect(), &Default::default())?;
+        Ok(())
+    }
+
+    /// The checkpoint's tensors, for `work`.
+    pub fn with_tensors<T>(&self, work: impl FnOnce(&Bound) -> Result<T>) -> Result<T> {
+        let checkpoint = Checkpoint::open(&self.checkpoint())?;
+        work(&checkpoint.bind(&self.count()?.tensors, Spelling::Unet)?)
+    }
+
+    /// Writes `unet/model.onnx` and `unet/model.cpu.onnx` below the folder.
+    pub fn export(&self) -> Result<()> {
+        let network = Network::Unet { config: self.config(), architecture: Architecture::full(), tokens: TOKENS };
+        let plan = Plan::new(network, Dtype::F32)?;
+        let about = About { counted_at: self.at(), sources: Vec::new(), metadata: Vec::new() };
+        self.with_tensors(|tensors| {
+            let written = plan.write_weights("model", tensors, &self.folder, &())?;
+            plan.write_graphs("model", &about, &written, &self.folder)?;
+            Ok(())
+        })
+    }
+
+    /// Latents, timestep and text embedding, the same in every process.
+    pub fn inputs(&self) -> [Tensor; 3] {
+        let mut noise = Generator::new(7);
+        let mut normal = |shape: &[usize]| Tensor::new(shape, noise.randn(shape.iter().product()));
+        let sample = normal(&[self.batch, self.config().in_channels, self.size, self.size]);
+        let context = normal(&[self.batch, TOKENS, self.config().cross_attention_dim]);
+        [sample, Tensor::new(&[1], vec![481.0]), context]
+    }
+
+    /// Keeps an engine's output for the comparison.
+    pub fn keep_output(&self, name: &str, output: &[f32]) -> Result<()> {
+        let bytes: Vec<u8> = output.iter().flat_map(|x| x.to_le_bytes()).collect();
+        fs::write(self.folder.join(name), bytes).context("cannot keep the output")
+    }
+
+    /// What an engine kept.
+    pub fn output(&self, name: &str) -> Result<Vec<f32>> {
+        let bytes = fs::read(self.folder.join(name)).context("cannot read an output")?;
+        Ok(bytes.as_chunks().0.iter().map(|&word| f32::from_le_bytes(word)).collect())
+    }
+}
