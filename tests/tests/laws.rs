@@ -19,29 +19,34 @@ use pleach_tests::{
 };
 use pleach_trainer::torch::{Device, Torch};
 
-/// Rounding of f32 over sums of at most some hundred terms of size 1.
-const OPERATION: f32 = 1e-5;
+/// What rounding makes of sums of at most some hundred terms of size 1, in units of the largest number: some units in the last place.
+const OPERATION: [(Dtype, f32); 3] = [(Dtype::F32, 1e-5), (Dtype::F16, 2e-3), (Dtype::Bf16, 1.6e-2)];
 
 fn torch() -> Torch {
     Torch::new(Device::Cpu, Dtype::F32).unwrap()
 }
 
-fn run<B: Engine>(engine: &B, case: &Case) -> Result<Tensor> {
+/// Carries an operation out on numbers of a type.
+fn run<B: Engine>(engine: &B, case: &Case, dtype: Dtype) -> Result<Tensor> {
     let give = |operand: &Operand| match operand {
-        Operand::Floats(tensor) => engine.give(tensor),
+        Operand::Floats(tensor) => Ok(engine.cast(&engine.give(tensor)?, dtype)?),
         Operand::Ids(tensor) => engine.give_ids(tensor),
     };
     let values = case.operands.iter().map(give).collect::<Result<Vec<_>>>()?;
-    engine.take(&engine.run(case.op.clone(), &values.iter().collect::<Vec<_>>())?)
+    let result = engine.run(case.op.clone(), &values.iter().collect::<Vec<_>>())?;
+    engine.take(&engine.cast(&result, Dtype::F32)?)
 }
 
 #[test]
 fn every_operation_is_the_same_in_libtorch_and_in_the_reference() {
     let (torch, reference) = (torch(), Reference::default());
     for case in (0..40).flat_map(cases) {
-        let (found, expected) = (run(&torch, &case).unwrap(), run(&reference, &case).unwrap());
-        let relative = found.difference(&expected) / expected.largest().max(1.0);
-        assert!(relative <= OPERATION, "{case:?}: {found:?} differs from {expected:?} by {relative:e}");
+        for (dtype, tolerance) in OPERATION {
+            let found = run(&torch, &case, dtype).unwrap();
+            let expected = run(&reference, &case, dtype).unwrap();
+            let relative = found.difference(&expected) / expected.largest().max(1.0);
+            assert!(relative <= tolerance, "{case:?} in {dtype}: {found:?} differs from {expected:?} by {relative:e}");
+        }
     }
 }
 
