@@ -3,11 +3,14 @@
 //! The places are `--ort-lib`, `ORT_DYLIB_PATH`, the folder of the program, and where the system looks for libraries, in this
 //! order. A place that the user named is not passed over: if the library there cannot be used, that is the error.
 
+use ort::{environment::EnvironmentBuilder, sys::OrtApiBase};
 use std::{
     env::{
         self,
         consts::{DLL_PREFIX, DLL_SUFFIX},
     },
+    error::Error as _,
+    ffi::CStr,
     fmt,
     path::{Path, PathBuf},
 };
@@ -82,6 +85,8 @@ pub struct Library {
     pub place: Place,
     /// The file, as it was opened: a bare name where the system found it.
     pub path: PathBuf,
+    /// `1.30.0`
+    pub version: String,
 }
 
 /// A place's candidates: files to try in turn, or why there are none.
@@ -122,7 +127,7 @@ fn candidates(option: Option<&Path>) -> Vec<Candidates> {
 }
 
 /// Opens the first library that can be used.
-pub(super) fn find(option: Option<&Path>) -> Result<(Library, ort::environment::EnvironmentBuilder), LibraryError> {
+pub(super) fn find(option: Option<&Path>) -> Result<(Library, EnvironmentBuilder), LibraryError> {
     let mut attempts = Vec::new();
     let mut decided = false;
     for Candidates { place, paths, named } in candidates(option) {
@@ -133,7 +138,7 @@ pub(super) fn find(option: Option<&Path>) -> Result<(Library, ort::environment::
             Ok(paths) => {
                 for path in paths {
                     match open(&path, place) {
-                        Ok(environment) => return Ok((Library { place, path }, environment)),
+                        Ok((version, environment)) => return Ok((Library { place, path, version }, environment)),
                         Err(problem) => tried(Some(path), problem),
                     }
                 }
@@ -144,17 +149,32 @@ pub(super) fn find(option: Option<&Path>) -> Result<(Library, ort::environment::
     Err(LibraryError { attempts })
 }
 
-/// Opens `path` and checks its version, before anything in it is used.
-fn open(path: &Path, place: Place) -> Result<ort::environment::EnvironmentBuilder, String> {
+/// Opens `path` and checks its version, before anything else in it is used.
+pub(super) fn open(path: &Path, place: Place) -> Result<(String, EnvironmentBuilder), String> {
     if place != Place::System && !path.is_file() {
         return Err("no such file".into());
     }
-    ort::init_from(path).map_err(|error| match error {
-        ort::LoadDynamicError::Dlopen { error, .. } => error.to_string(),
-        ort::LoadDynamicError::MissingApi { .. } => "not ONNX Runtime: it does not export OrtGetApiBase".into(),
-        ort::LoadDynamicError::InvalidVersionString => "it does not tell its version".into(),
-        ort::LoadDynamicError::BadVersion { version_str, .. } => {
-            format!("version {version_str} is too old: 1.{OLDEST_MINOR_VERSION} or newer is needed")
-        }
-    })
+    let version = version(path)?;
+    let number = |i| version.split('.').nth(i).and_then(|part| part.parse::<u32>().ok());
+    if number(0) != Some(1) || number(1).is_none_or(|minor| minor < OLDEST_MINOR_VERSION) {
+        return Err(format!("its version is {version}"));
+    }
+    let environment = ort::init_from(path).map_err(|error| error.to_string())?;
+    Ok((version, environment))
+}
+
+/// What the library says that it is.
+fn version(path: &Path) -> Result<String, String> {
+    // SAFETY: loading a library runs its initialisers, so it is as trusted as the program itself: it is one that the user named,
+    // installed beside the program, or installed for the system.
+    let library = unsafe { libloading::Library::new(path) };
+    let library = library.map_err(|error| error.source().map_or_else(|| error.to_string(), ToString::to_string))?;
+    // SAFETY: the only thing called OrtGetApiBase is this function of ONNX Runtime, of this type in every version.
+    let entry = unsafe { library.get::<unsafe extern "system" fn() -> *const OrtApiBase>(b"OrtGetApiBase") };
+    let entry = entry.map_err(|_| "not ONNX Runtime: it has no OrtGetApiBase".to_owned())?;
+    // SAFETY: it takes nothing and returns a structure that lives as long as the library, or null.
+    let base = unsafe { entry().as_ref() }.ok_or("it has no API")?;
+    // SAFETY: the text is a constant of the library, which is open until the end of this function.
+    let version = unsafe { CStr::from_ptr((base.GetVersionString)()) };
+    Ok(version.to_string_lossy().into_owned())
 }

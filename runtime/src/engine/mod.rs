@@ -28,7 +28,7 @@ mod session;
 mod tensor;
 
 pub use bound::Bound;
-pub use cache::{CACHE_LIMIT, CACHE_VARIABLE, HostCache};
+pub use cache::{CACHE_LIMIT, CACHE_VARIABLE, HostCache, cpu_features};
 pub use cancellation::Cancellation;
 pub use declared::{Declared, Dim};
 pub use error::{Error, Result};
@@ -38,6 +38,8 @@ pub use network::{Network, NetworkOptions};
 pub use provider::{Provider, UnknownProvider};
 pub use tensor::{Data, Element, Slice, Tensor, TensorRef};
 
+#[cfg(test)]
+mod testing;
 #[cfg(test)]
 mod tests;
 
@@ -122,6 +124,20 @@ impl Engine {
     /// The library that is used.
     pub fn library(&self) -> &Library {
         &self.0.library
+    }
+
+    /// How the library was built: branch, commit, compiler flags.
+    pub fn build_info(&self) -> &'static str {
+        ort::info()
+    }
+
+    /// ONNX Runtime's names of the execution providers that the library was built with. One of them may still lack its own
+    /// libraries or its device.
+    ///
+    /// # Errors
+    /// [`Error::Runtime`].
+    pub fn providers(&self) -> Result<Vec<String>> {
+        provider::available().map_err(network::failure("the library", "list its providers", None))
     }
 
     /// A switch that stops the networks opened with it.

@@ -1,50 +1,153 @@
-//! Opening a session: which options ONNX Runtime gets, and how it gets the weights.
+//! Opening a session: which options ONNX Runtime gets, and how it gets graph and weights.
+//!
+//! It gets the bytes of the graph that were checked, and the name of the folder in which the one file lies that they name; it maps
+//! that file. Giving it the weights as well, from memory, makes it copy all of them.
+//!
+//! With a cache, ONNX Runtime optimises a graph once, and writes what came out together with the weights in the layouts that its
+//! kernels want. Opened from there, without optimisation, the weights stay in the mapped file, and results are bit-identical.
 
-use super::{Cancellation, Engine, GraphFile, NetworkOptions, Provider, Result, network::failure};
+use super::{
+    Cancellation, Engine, GraphFile, NetworkOptions, Provider, Result,
+    cache::{Entry, GRAPH, Key, WEIGHTS},
+    network::failure,
+};
 use ort::session::{
     Session,
     builder::{GraphOptimizationLevel, SessionBuilder},
 };
+use std::path::Path;
+
+/// Constants below this many bytes stay in the optimised graph.
+const INLINE: &str = "1024";
 
 /// Opens the session of a network.
 pub(super) fn open(engine: &Engine, graph: &GraphFile, options: &NetworkOptions) -> Result<Session> {
-    let failed = failure(graph.name(), "open it", options.cancellation.as_ref());
-    let mut builder = configure(engine, options).map_err(&failed)?;
-    if let Some(folder) = graph.weight_file().and_then(|file| file.parent()) {
-        let folder = folder.to_string_lossy();
-        builder = builder
-            .with_config_entry("session.model_external_initializers_file_folder_path", folder)
-            .map_err(ort::Error::from)
-            .map_err(&failed)?;
-    }
-    load(&mut builder, options.cancellation.as_ref(), |builder| builder.commit_from_memory(graph.contents()))
-        .map_err(failed)
-}
-
-fn load<T>(
-    builder: &mut SessionBuilder,
-    cancellation: Option<&Cancellation>,
-    load: impl FnOnce(&mut SessionBuilder) -> T,
-) -> T {
-    match cancellation {
-        None => load(builder),
-        Some(cancellation) => cancellation.while_loading(builder, load),
+    let opening = Opening { engine, graph, options };
+    let cached = opening.from_cache().unwrap_or_else(|problem| {
+        tracing::warn!("{} is opened without the cache: {problem}", graph.name());
+        None
+    });
+    match cached {
+        Some(session) => Ok(session),
+        None => opening.original(Ok),
     }
 }
 
-/// A builder with everything set but the model.
-fn configure(engine: &Engine, options: &NetworkOptions) -> ort::Result<SessionBuilder> {
-    let mut builder = Session::builder(engine.environment())?
-        .with_optimization_level(GraphOptimizationLevel::All)?
-        // Whatever the bytes look like: only what was checked as ONNX is read, and as nothing else.
-        .with_config_entry("session.load_model_format", "ONNX")?;
-    if let Some(threads) = options.threads {
-        builder = builder.with_independent_thread_pool()?.with_intra_threads(threads.get())?;
+/// One network that is being opened.
+struct Opening<'a> {
+    engine: &'a Engine,
+    graph: &'a GraphFile,
+    options: &'a NetworkOptions,
+}
+
+type Problem = Box<dyn std::error::Error + Send + Sync>;
+
+impl Opening<'_> {
+    /// The session over the optimised graph, which is made now if there is none; nothing where there is no cache for it, or where
+    /// it was cancelled.
+    fn from_cache(&self) -> Result<Option<Session>, Problem> {
+        let cache = &self.options.cache;
+        if !cache.takes(self.graph.bytes() + self.graph.weight_bytes()) {
+            return Ok(None);
+        }
+        let weights = self.graph.weight_file().map(|file| cache.digest(file)).transpose()?;
+        let NetworkOptions { provider, dimensions, .. } = self.options;
+        let key =
+            Key::new(self.engine, *provider, dimensions, self.graph.sha256(), weights.map(|digest| digest.sha256));
+        if let Some(session) = self.find(&key) {
+            return Ok(Some(session));
+        }
+        let _lock = cache.lock(self.options.cancellation.as_ref());
+        // Another process may have made it in the meantime.
+        if let Some(session) = self.find(&key) {
+            return Ok(Some(session));
+        }
+        let entry = match cache.store(&key, |folder| self.optimise(folder)) {
+            Err(_) if self.is_cancelled() => return Ok(None),
+            entry => entry?,
+        };
+        Ok(Some(self.entry(&entry)?))
     }
-    for (name, &size) in &options.dimensions {
-        builder = builder.with_dimension_override(name, i64::try_from(size).unwrap_or(i64::MAX))?;
+
+    /// The session over an optimised graph that is there already. One that cannot be opened is removed.
+    fn find(&self, key: &Key<'_>) -> Option<Session> {
+        let cache = &self.options.cache;
+        match self.entry(&cache.find(key)?) {
+            Ok(session) => Some(session),
+            Err(_) if self.is_cancelled() => None,
+            Err(error) => {
+                tracing::warn!("the cached graph is made anew: {error}");
+                cache.forget(key);
+                None
+            }
+        }
     }
-    match options.provider {
-        Provider::Cpu => Ok(builder),
+
+    fn entry(&self, entry: &Entry) -> Result<Session> {
+        self.session(GraphOptimizationLevel::Disable, &entry.graph, Some(&entry.folder), Ok)
+    }
+
+    /// Writes the optimised graph to `folder`.
+    fn optimise(&self, folder: &Path) -> Result<()> {
+        let session = self.original(|builder| {
+            Ok(builder
+                .with_optimized_model_path(folder.join(GRAPH))?
+                .with_config_entry("session.optimized_model_external_initializers_file_name", WEIGHTS)?
+                .with_config_entry("session.optimized_model_external_initializers_min_size_in_bytes", INLINE)?
+                // Otherwise every start packs matrices anew, into memory of its own.
+                .with_config_entry("session.save_external_prepacked_constant_initializers", "1")?)
+        })?;
+        drop(session);
+        Ok(())
+    }
+
+    /// The session over the graph as it was exported, which takes more options.
+    fn original(&self, more: impl FnOnce(SessionBuilder) -> ort::Result<SessionBuilder>) -> Result<Session> {
+        let (bytes, folder) = self.graph.contents()?;
+        self.session(GraphOptimizationLevel::All, &bytes, folder, |mut builder| {
+            for (name, &size) in &self.options.dimensions {
+                builder = builder.with_dimension_override(name, i64::try_from(size).unwrap_or(i64::MAX))?;
+            }
+            more(builder)
+        })
+    }
+
+    fn session(
+        &self,
+        optimisation: GraphOptimizationLevel,
+        graph: &[u8],
+        weights: Option<&Path>,
+        more: impl FnOnce(SessionBuilder) -> ort::Result<SessionBuilder>,
+    ) -> Result<Session> {
+        let cancellation = self.options.cancellation.as_ref();
+        let configure = || -> ort::Result<SessionBuilder> {
+            let mut builder = Session::builder(self.engine.environment())?
+                .with_optimization_level(optimisation)?
+                // Only as what the bytes were checked are they read.
+                .with_config_entry("session.load_model_format", "ONNX")?;
+            if let Some(folder) = weights {
+                let folder = folder.to_str().ok_or_else(|| ort::Error::new("the folder's name is not Unicode"))?;
+                builder = builder.with_config_entry("session.model_external_initializers_file_folder_path", folder)?;
+            }
+            if let Some(threads) = self.options.threads {
+                builder = builder.with_independent_thread_pool()?.with_intra_threads(threads.get())?;
+            }
+            more(match self.options.provider {
+                Provider::Cpu => builder,
+            })
+        };
+        let load = |builder: &mut SessionBuilder| builder.commit_from_memory(graph);
+        let open = || {
+            let mut builder = configure()?;
+            match cancellation {
+                None => load(&mut builder),
+                Some(cancellation) => cancellation.while_loading(&mut builder, load),
+            }
+        };
+        open().map_err(failure(self.graph.name(), "open it", cancellation))
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.options.cancellation.as_ref().is_some_and(Cancellation::is_cancelled)
     }
 }

@@ -59,22 +59,36 @@ impl HostCache {
     /// # Errors
     /// [`files::Error::Read`]. A cache that cannot be read or written costs time only.
     pub fn digest(&self, path: &Path) -> files::Result<Digest> {
-        let Some(folder) = self.folder() else { return files::digest_file(path) };
         let failed = |source| files::Error::Read { path: path.to_owned(), source };
-        let canonical = fs::canonicalize(path).map_err(failed)?;
-        let state = State::of(&fs::metadata(&canonical).map_err(failed)?);
-        let name = Sha256::of(canonical.as_os_str().as_encoded_bytes());
-        let memory = folder.join("hashes").join(format!("{name}.json"));
-        if let Some(sha256) = recall(&memory, &canonical, &state) {
+        let path = &fs::canonicalize(path).map_err(failed)?;
+        let Some(memory) = self.memory(path) else { return files::digest_file(path) };
+        let begun = SystemTime::now();
+        let metadata = fs::metadata(path).map_err(failed)?;
+        let state = State::of(&metadata);
+        if let Some(sha256) = recall(&memory, path, &state) {
             return Ok(Digest { bytes: state.bytes, sha256 });
         }
-        let begun = SystemTime::now();
-        let digest = files::digest_file(&canonical)?;
-        let metadata = fs::metadata(&canonical).map_err(failed)?;
-        if State::of(&metadata) == state && is_settled(&metadata, begun) {
-            remember(&memory, &Remembered { path: canonical, state, sha256: digest.sha256 });
+        let digest = files::digest_file(path)?;
+        let unchanged = fs::metadata(path).is_ok_and(|metadata| State::of(&metadata) == state);
+        if unchanged && is_settled(&metadata, begun) {
+            remember(&memory, &Remembered { path: path.clone(), state, sha256: digest.sha256 });
         }
         Ok(digest)
+    }
+
+    /// Notes the hash of a file that nobody else can have written to since it was hashed.
+    pub(super) fn remember(&self, path: &Path, digest: Digest) {
+        let Ok(path) = fs::canonicalize(path) else { return };
+        if let (Some(memory), Ok(metadata)) = (self.memory(&path), fs::metadata(&path)) {
+            let state = State::of(&metadata);
+            remember(&memory, &Remembered { path, state, sha256: digest.sha256 });
+        }
+    }
+
+    /// Where the hash of the file with this canonical path is noted.
+    fn memory(&self, path: &Path) -> Option<PathBuf> {
+        let name = Sha256::of(path.as_os_str().as_encoded_bytes());
+        Some(self.folder()?.join("hashes").join(format!("{name}.json")))
     }
 }
 

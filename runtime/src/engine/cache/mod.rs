@@ -1,6 +1,21 @@
-//! What may be written on a device to save time: losing it costs nothing else.
+//! What may be written on a device to save time and memory; losing it costs time only.
+//!
+//! - `graphs/`: networks as ONNX Runtime has optimised them for this machine, see [`entry`];
+//! - `hashes/`: SHA-256 of large files, see [`HostCache::digest`].
+//!
+//! The folder belongs to the user, and what lies in it is trusted as the user's other files are: a graph is opened only if it is
+//! what its header says, which notices damage and mistakes, not somebody who may write there and wants to deceive.
 
+mod entry;
 mod hashes;
+mod key;
+mod limit;
+#[cfg(test)]
+mod tests;
+
+pub(super) use entry::{Entry, GRAPH, WEIGHTS};
+pub(super) use key::Key;
+pub use key::cpu_features;
 
 use std::{
     env,
@@ -14,14 +29,18 @@ pub const CACHE_VARIABLE: &str = "PLEACH_CACHE";
 /// How large the cache may grow unless told otherwise: 20 GB.
 pub const CACHE_LIMIT: u64 = 20_000_000_000;
 
+/// The smallest graph, with its weights, that is worth an entry: smaller ones are optimised in the time it takes to look.
+const SMALLEST: u64 = 32_000_000;
+
 /// The host cache, or its absence.
 #[derive(Clone, Debug, Default)]
 pub struct HostCache(Option<Arc<Settings>>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Settings {
     folder: PathBuf,
     limit: u64,
+    smallest: u64,
 }
 
 impl HostCache {
@@ -33,7 +52,7 @@ impl HostCache {
     /// The cache in `folder`, made when it is first needed, and kept under `limit` bytes by removing what was not used for
     /// longest.
     pub fn at(folder: impl Into<PathBuf>, limit: u64) -> Self {
-        Self(Some(Arc::new(Settings { folder: folder.into(), limit })))
+        Self(Some(Arc::new(Settings { folder: folder.into(), limit, smallest: SMALLEST })))
     }
 
     /// The user's cache: in `$PLEACH_CACHE`, or `$XDG_CACHE_HOME/pleach`, or `~/.cache/pleach`; off where none of these is known.
@@ -53,5 +72,19 @@ impl HostCache {
     /// How large it may grow, in bytes.
     pub fn limit(&self) -> u64 {
         self.0.as_ref().map_or(0, |settings| settings.limit)
+    }
+
+    /// The same cache, which takes graphs from `bytes` on, weights included. Unless told otherwise, 32 MB are worth an entry.
+    #[must_use]
+    pub fn taking_from(mut self, bytes: u64) -> Self {
+        if let Some(settings) = &mut self.0 {
+            Arc::make_mut(settings).smallest = bytes;
+        }
+        self
+    }
+
+    /// Whether a graph of so many bytes, weights included, is worth an entry and has room.
+    pub(super) fn takes(&self, bytes: u64) -> bool {
+        self.0.as_ref().is_some_and(|settings| (settings.smallest..=settings.limit).contains(&bytes))
     }
 }

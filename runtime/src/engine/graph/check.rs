@@ -25,6 +25,9 @@ pub(super) struct Findings {
 /// Checks `model`, read from `file`.
 pub(super) fn check(file: &str, model: &ModelProto) -> Result<Findings, GraphError> {
     let mut walk = Walk { file, locations: BTreeSet::new(), end: None };
+    if model.ir_version == 0 {
+        return Err(walk.problem("names no version of the ONNX format: it is not an ONNX graph, or not all of one"));
+    }
     walk.in_range("ONNX IR version", model.ir_version, IR_VERSIONS)?;
     let standard = model.opset_import.iter().find(|opset| matches!(opset.domain.as_str(), "" | "ai.onnx"));
     let opset = standard.map_or(0, |opset| opset.version);

@@ -1,6 +1,6 @@
 //! Why a graph file is not opened.
 
-use pleach_model::files::{self, HumanSize, Sha256};
+use pleach_model::files::{self, Sha256};
 
 /// Why a graph file is not opened. `file` and `graph` are files as their bundle names them (`unet/model.onnx`).
 #[derive(Debug, thiserror::Error)]
@@ -34,7 +34,7 @@ pub enum GraphError {
     #[error("the manifest lists {file:?} as the weights of {graph}, which uses no such file")]
     Unused { graph: String, file: String },
     /// A file of another size than the manifest says.
-    #[error("{file} has {} bytes, the manifest says {expected} ({}): it is damaged or was replaced", found, HumanSize(*expected))]
+    #[error("{file} has {found} bytes, the manifest says {expected}: it is damaged or was replaced")]
     Size { file: String, found: u64, expected: u64 },
     /// A file that hashes to something else than the manifest says.
     #[error("{file} has the SHA-256 {found}, the manifest says {expected}: it is damaged or was replaced")]

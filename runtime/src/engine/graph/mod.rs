@@ -7,6 +7,7 @@
 mod check;
 mod error;
 mod external;
+mod relocate;
 #[cfg(test)]
 mod tests;
 
@@ -48,13 +49,13 @@ pub struct GraphFile {
 
 /// The file that holds a graph's weights.
 #[derive(Clone, Debug)]
-pub(super) struct Weights {
+struct Weights {
     /// Its name in the graph.
-    pub location: String,
+    location: String,
     /// The regular file that the name stands for.
-    pub path: PathBuf,
+    path: PathBuf,
     /// Its size.
-    pub bytes: u64,
+    bytes: u64,
 }
 
 /// What a graph says about itself.
@@ -122,16 +123,23 @@ impl GraphFile {
         self.weights.as_ref().map(|weights| weights.path.as_path())
     }
 
-    pub(super) fn contents(&self) -> &[u8] {
-        &self.bytes
+    /// What ONNX Runtime is to open: the bytes that were read and checked, and the folder of the file that they name.
+    ///
+    /// The name is that of the file itself: where the bundle holds a link, the bytes differ from the graph file in it.
+    pub(super) fn contents(&self) -> Result<(Bytes, Option<&Path>), GraphError> {
+        let Some(weights) = &self.weights else { return Ok((self.bytes.clone(), None)) };
+        let name = weights.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let bytes = if name == weights.location {
+            self.bytes.clone()
+        } else {
+            relocate::relocate(&self.bytes, name)
+                .map_err(|source| GraphError::Decode { file: self.name.clone(), source })?
+        };
+        Ok((bytes, weights.path.parent()))
     }
 
     pub(super) fn sha256(&self) -> Sha256 {
         self.sha256
-    }
-
-    pub(super) fn weights(&self) -> Option<&Weights> {
-        self.weights.as_ref()
     }
 }
 

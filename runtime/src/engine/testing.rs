@@ -1,0 +1,108 @@
+//! Small models for tests.
+
+use super::*;
+use crate::onnx::{
+    AttributeProto, Bytes, DataType, DimensionValue, GraphProto, Message as _, ModelProto, NodeProto,
+    OperatorSetIdProto, TensorProto, ValueInfoProto,
+};
+use std::{fs, path::Path};
+
+pub const FLOAT: DataType = DataType::Float;
+
+pub fn engine() -> Engine {
+    Engine::start(&EngineOptions::default()).unwrap()
+}
+
+/// Little-endian bytes, as files hold them.
+pub fn bytes(elements: &[f32]) -> Bytes {
+    elements.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<_>>().into()
+}
+
+pub fn value(name: &str, shape: &[&str]) -> ValueInfoProto {
+    let dim = |text: &&str| text.parse::<i64>().map_or_else(|_| DimensionValue::from(*text), DimensionValue::from);
+    ValueInfoProto::tensor(name, FLOAT, shape.iter().map(dim))
+}
+
+pub fn model(graph: GraphProto) -> ModelProto {
+    ModelProto {
+        ir_version: 10,
+        opset_import: vec![OperatorSetIdProto { domain: String::new(), version: 21 }],
+        graph: Some(graph),
+        ..ModelProto::default()
+    }
+}
+
+/// `y = x @ w`, with `x` of shape `[batch, 2]` and `w` of `[2, 3]`.
+pub fn linear(w: TensorProto) -> ModelProto {
+    model(GraphProto {
+        node: vec![NodeProto::new("MatMul", "linear", &["x", "w"], &["y"])],
+        name: "linear".into(),
+        initializer: vec![w],
+        input: vec![value("x", &["batch", "2"])],
+        output: vec![value("y", &["batch", "3"])],
+        ..GraphProto::default()
+    })
+}
+
+pub const W: [f32; 6] = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+
+/// [`linear`] with its weights 4 bytes into the file `location`.
+pub fn external(location: &str) -> ModelProto {
+    linear(TensorProto::external("w", FLOAT, [2, 3], location, 4, 24))
+}
+
+/// The file of weights that [`external`] wants.
+pub fn weights() -> Vec<u8> {
+    [&[0; 4], bytes(&W).as_ref()].concat()
+}
+
+/// Two convolutions with an activation and a matrix product: what ONNX Runtime fuses, lays out anew and packs.
+pub fn mixed(channels: usize) -> (ModelProto, Vec<u8>) {
+    let mut data = Vec::new();
+    let mut seed = 1u32;
+    let mut tensor = |name: &str, dims: &[usize]| {
+        let numel: usize = dims.iter().product();
+        let offset = data.len() as u64;
+        for _ in 0..numel {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let x = (seed >> 8) as f32 / (1 << 24) as f32 - 0.5;
+            data.extend((x / (numel as f32).sqrt()).to_le_bytes());
+        }
+        let dims: Vec<i64> = dims.iter().map(|&size| size as i64).collect();
+        TensorProto::external(name, FLOAT, dims, "model.onnx_data", offset, numel as u64 * 4)
+    };
+    let c = channels;
+    let initializer = vec![
+        tensor("w1", &[c, 4, 3, 3]),
+        tensor("b1", &[c]),
+        tensor("w2", &[c, c, 3, 3]),
+        tensor("b2", &[c]),
+        tensor("w3", &[8, c * 2]),
+    ];
+    let conv = |name: &str, x: &str, w: &str, b: &str, y: &str| {
+        NodeProto::new("Conv", name, &[x, w, b], &[y]).with(AttributeProto::ints("pads", [1, 1, 1, 1]))
+    };
+    let graph = GraphProto {
+        node: vec![
+            conv("conv1", "x", "w1", "b1", "a"),
+            NodeProto::new("Sigmoid", "sigmoid", &["a"], &["s"]),
+            NodeProto::new("Mul", "silu", &["a", "s"], &["m"]),
+            conv("conv2", "m", "w2", "b2", "n"),
+            NodeProto::new("MatMul", "linear", &["n", "w3"], &["y"]),
+        ],
+        name: "mixed".into(),
+        initializer,
+        input: vec![value("x", &["batch", "4", "height", "8"])],
+        output: vec![value("y", &["batch", &c.to_string(), "height", &(c * 2).to_string()])],
+        ..GraphProto::default()
+    };
+    (model(graph), data)
+}
+
+/// Writes `model.onnx`, and `model.onnx_data` if there are weights.
+pub fn save(folder: &Path, model: &ModelProto, weights: Option<&[u8]>) {
+    fs::write(folder.join("model.onnx"), model.encode_to_vec()).unwrap();
+    if let Some(weights) = weights {
+        fs::write(folder.join("model.onnx_data"), weights).unwrap();
+    }
+}
