@@ -92,7 +92,7 @@ impl Printer {
 fn bar_style(unit: Unit) -> ProgressStyle {
     let count = unit.clone();
     // The template is a constant that a test draws.
-    ProgressStyle::with_template("{prefix} [{bar:24}] {count}, {pace}  {msg}")
+    ProgressStyle::with_template("{prefix} [{bar:24}] {count}, {pace}  {wide_msg}")
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("=> ")
         .with_key("count", move |state: &ProgressState, writer: &mut dyn std::fmt::Write| {
