@@ -7,7 +7,7 @@ use crate::{
 use pleach_model::{
     backend::{Backend, Constant},
     checkpoint::Bound,
-    manifest::{Component, Flavour},
+    manifest::Component,
     noise::Generator,
     params::Params,
     reference::{Reference, Weights},
@@ -34,10 +34,8 @@ struct Size {
 /// How far a graph is from the reference in one run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Difference {
-    /// `unet`
-    pub component: &'static str,
-    /// Which of its graphs.
-    pub flavour: Flavour,
+    /// The graph's file in the bundle.
+    pub file: String,
     /// Shape of the result.
     pub shape: Vec<usize>,
     /// Largest difference of a number.
@@ -107,8 +105,7 @@ pub fn verify(
             })?;
             let (max_abs, max_rel, cosine) = Difference::measure(&result.view().to_f32(), &run.result);
             differences.push(Difference {
-                component: network.component(),
-                flavour: graph.flavour,
+                file: graph.file.clone(),
                 shape: run.shape.clone(),
                 max_abs,
                 max_rel,
@@ -198,7 +195,7 @@ mod tests {
     fn difference(result: &[f32], reference: &[f32]) -> Difference {
         let (max_abs, max_rel, cosine) = Difference::measure(result, reference);
         let shape = vec![result.len()];
-        Difference { component: "unet", flavour: Flavour::Portable, shape, max_abs, max_rel, cosine, tolerance: 1e-4 }
+        Difference { file: "unet/model.onnx".into(), shape, max_abs, max_rel, cosine, tolerance: 1e-4 }
     }
 
     #[test]

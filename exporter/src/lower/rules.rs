@@ -98,11 +98,10 @@ fn conv2d(b: &mut Builder, node: &Node, conv: &Conv2d) -> Rule {
 fn group_norm(b: &mut Builder, node: &Node, groups: usize, eps: f64) -> Rule {
     let &[x, weight, bias] = node.inputs.as_slice() else { return Err("takes three operands".into()) };
     let fact = b.fact(x);
-    let grouped = [fact.shape[0].clone(), Dim::Known(groups), Dim::product(&fact.shape[1..])];
-    let target = match b.static_target(&fact.shape, &grouped) {
-        Some(target) => target,
-        None => b.whole(&[0, groups as i64, -1]),
-    };
+    let members =
+        Dim::product(&fact.shape[1..]).divided(&groups.into()).ok_or("the channels do not fall into groups")?;
+    let grouped = [fact.shape[0].clone(), groups.into(), members];
+    let target = b.static_target(&fact.shape, &grouped).ok_or("a shape of too many unknowns")?;
     let (input, dtype) = (b.operand(x)?, fact.dtype);
     let rows = b.emit("Reshape", &[&input, &target], Vec::new());
     let rows = b.cast(rows, dtype, Dtype::F32);

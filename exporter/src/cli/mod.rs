@@ -1,0 +1,153 @@
+//! The command line of `pleach-export`.
+
+mod checkpoint;
+mod progress;
+mod report;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use pleach_console::{
+    CompletionArgs, ConsoleArgs, ExitCode, Interrupt, Printer, ReportArgs, ResultExt, completions, human,
+    run_classified,
+};
+use pleach_exporter::{
+    error::Error,
+    export::{Exported, Options, export},
+};
+use pleach_model::{files, tensor::Dtype};
+use pleach_runtime::engine::{Engine, EngineOptions};
+use progress::Bars;
+use report::Report;
+use std::{path::PathBuf, time::Instant};
+
+/// Export a diffusers checkpoint to an ONNX bundle
+#[derive(Parser)]
+#[command(name = "pleach-export", version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    arguments: Option<Arguments>,
+    #[command(flatten)]
+    report: ReportArgs,
+    #[command(flatten)]
+    console: ConsoleArgs,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Write a shell's completions
+    Completions(CompletionArgs),
+}
+
+#[derive(clap::Args)]
+struct Arguments {
+    /// Folder of a diffusers pipeline, or a Hugging Face id (org/name[@revision])
+    checkpoint: String,
+    /// Folder of the bundle; appears whole or not at all
+    #[arg(short, long, value_name = "BUNDLE")]
+    out: PathBuf,
+    /// Type of the weights and of what the networks compute
+    #[arg(short, long, value_enum, default_value_t = Precision::F32)]
+    precision: Precision,
+    /// Weights to read where the checkpoint has several variants (fp16)
+    #[arg(long)]
+    variant: Option<String>,
+    /// Run every graph in ONNX Runtime and compare it with the reference; a bundle that fails is not kept
+    #[arg(long)]
+    verify: bool,
+    /// Replace a bundle that is there already
+    #[arg(long)]
+    overwrite: bool,
+    /// ONNX Runtime's library, for --verify
+    #[arg(long, value_name = "FILE", requires = "verify")]
+    ort_lib: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Precision {
+    /// Single precision
+    F32,
+    /// Half precision, with softmax and the statistics of norms in single precision
+    F16,
+}
+
+/// Runs the command.
+pub(crate) fn main() -> std::process::ExitCode {
+    let cli = Cli::parse();
+    run_classified(&cli.console, classify, |printer| match (&cli.command, &cli.arguments) {
+        (Some(Command::Completions(arguments)), _) => {
+            completions::<Cli>(*arguments, printer)?;
+            Ok(ExitCode::Done)
+        }
+        (None, Some(arguments)) => run(arguments, &cli.report, printer),
+        (None, None) => unreachable!("clap asks for the arguments where there is no subcommand"),
+    })
+}
+
+fn classify(error: &anyhow::Error) -> Option<ExitCode> {
+    matches!(error.downcast_ref()?, Error::Interrupted).then_some(ExitCode::Incomplete)
+}
+
+fn run(arguments: &Arguments, output: &ReportArgs, printer: &Printer) -> anyhow::Result<ExitCode> {
+    let start = Instant::now();
+    let checkpoint = checkpoint::resolve(&arguments.checkpoint, arguments.variant.as_deref(), printer)?;
+    let engine = EngineOptions { library: arguments.ort_lib.clone(), ..EngineOptions::default() };
+    let options = Options {
+        precision: match arguments.precision {
+            Precision::F32 => Dtype::F32,
+            Precision::F16 => Dtype::F16,
+        },
+        variant: arguments.variant.clone(),
+        overwrite: arguments.overwrite,
+        verify: arguments.verify.then(|| Engine::start(&engine)).transpose()?,
+    };
+    let bars = Bars::new(printer, Interrupt::install(printer)?);
+    let exported = match export(&checkpoint, &arguments.out, &options, &bars) {
+        Err(error @ Error::File(files::Error::Occupied { .. })) => Err(error).hint("--overwrite replaces a bundle"),
+        other => Ok(other?),
+    }?;
+    drop(bars);
+    report(&exported, output, start, printer)?;
+    Ok(if exported.folder.is_some() { ExitCode::Done } else { ExitCode::No })
+}
+
+fn report(exported: &Exported, output: &ReportArgs, start: Instant, printer: &Printer) -> anyhow::Result<()> {
+    let report = Report::new(exported);
+    if output.json {
+        printer.json(&report)?;
+    } else {
+        report.print(printer)?;
+    }
+    match &exported.folder {
+        Some(folder) => {
+            let (bytes, time) = (human::bytes(report.bytes()), human::duration(start.elapsed()));
+            printer.status("Exported", format_args!("{} ({bytes}) in {time}", folder.display()));
+        }
+        None => printer.warn("the graphs do not compute what the checkpoint does: the bundle was not kept"),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn arguments_or_a_subcommand() {
+        let parse = |words: &[&str]| Cli::try_parse_from([&["pleach-export"], words].concat());
+        let cli = parse(&["sd2", "--out", "bundle", "-q", "--json"]).unwrap();
+        let arguments = cli.arguments.unwrap();
+        assert_eq!((arguments.checkpoint.as_str(), arguments.out), ("sd2", PathBuf::from("bundle")));
+        assert!(cli.report.json && cli.console.quiet == 1);
+        assert!(matches!(parse(&["completions", "bash"]).unwrap().command, Some(Command::Completions(_))));
+        for wrong in [&[][..], &["sd2"], &["--out", "bundle"], &["sd2", "--out", "b", "--ort-lib", "x.so"]] {
+            assert!(parse(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}
