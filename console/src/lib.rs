@@ -49,7 +49,7 @@ mod table;
 
 pub use args::{ConsoleArgs, ReportArgs, Verbosity};
 pub use completions::{CompletionArgs, completions};
-pub use exit::{ExitCode, Failure, ResultExt, run, run_classified};
+pub use exit::{Classify, ExitCode, Failure, ResultExt, run, run_classified};
 pub use interrupt::{Interrupt, InterruptError};
 pub use logging::{LoggingError, install_logging};
 pub use printer::{Captured, PrintError, Printer, Settings, Streams};
