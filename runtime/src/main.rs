@@ -1,2 +1,7 @@
-//! The edge binary.
-fn main() {}
+//! `pleach`: draws pictures with ONNX bundles, and finds the other programs of the family.
+
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

@@ -4,7 +4,7 @@ use pleach_runtime::{
     bundle::Bundle,
     engine::{Engine, EngineOptions, HostCache},
     image::Image,
-    pipeline::{Drawn, Error, Event, Observer, Options, Pipeline, Request, Size},
+    pipeline::{Error, Event, Observer, Options, Picture, Pipeline, Request, Size},
 };
 use safetensors::SafeTensors;
 use std::{
@@ -33,26 +33,27 @@ fn reference() -> (Request, Vec<f32>) {
     let number = |key: &str| metadata[key].parse().unwrap();
     assert!(metadata["seed"].starts_with("42,"));
     let request = Request {
-        prompts: vec![metadata["prompt"].clone()],
+        pictures: vec![Picture { prompt: metadata["prompt"].clone(), seed: 42 }],
         negative: metadata["negative_prompt"].clone(),
         steps: metadata["num_inference_steps"].parse().unwrap(),
         guidance: metadata["guidance_scale"].parse().unwrap(),
-        seeds: vec![42],
         size: Some(Size { width: number("width"), height: number("height") }),
         ..Request::default()
     };
     (request, image)
 }
 
-fn images(drawn: Vec<Drawn>) -> Vec<Image> {
-    drawn.into_iter().map(|drawn| drawn.image).collect()
+/// Every prompt with every seed.
+fn pictures(prompts: &[&str], seeds: &[u64]) -> Vec<Picture> {
+    let pairs = prompts.iter().flat_map(|prompt| seeds.iter().map(move |&seed| (prompt, seed)));
+    pairs.map(|(&prompt, seed)| Picture { prompt: prompt.into(), seed }).collect()
 }
 
 #[test]
 fn optimums_pipeline_draws_optimums_picture() {
     let (request, expected) = reference();
-    let drawn = pipeline(None).generate(&request, &mut ()).unwrap();
-    let [Drawn { prompt: 0, seed: 42, tile: None, image }] = &drawn[..] else { panic!("{drawn:?}") };
+    let images = pipeline(None).generate(&request, &mut ()).unwrap();
+    let [image] = &images[..] else { panic!("{images:?}") };
     assert_eq!(image.rgb().len(), expected.len());
     let worst = image.rgb().iter().zip(&expected).map(|(&a, b)| (f32::from(a) - b).abs()).fold(0.0, f32::max);
     assert!(worst <= 2.0, "differs by {worst} of 255");
@@ -62,28 +63,29 @@ fn optimums_pipeline_draws_optimums_picture() {
 fn a_picture_is_the_same_in_every_batch_and_order() {
     let (request, _) = reference();
     let mut pipeline = pipeline(None);
-    let prompts = ["a red star", "a blue ring, striped", "a red star"].map(String::from).to_vec();
-    let all = Request { prompts: prompts.clone(), seeds: vec![1, 2, 3], steps: 4, ..request };
-    let expected = images(pipeline.generate(&all, &mut ()).unwrap());
+    let prompts = ["a red star", "a blue ring, striped", "a red star"];
+    let all = Request { pictures: pictures(&prompts, &[1, 2, 3]), steps: 4, ..request };
+    let expected = pipeline.generate(&all, &mut ()).unwrap();
     assert_eq!(expected.len(), 9);
     assert_ne!(expected[0], expected[1], "seeds differ");
     assert_ne!(expected[0], expected[3], "prompts differ");
     assert_eq!(expected[..3], expected[6..], "the same prompt again");
     for batch in [2, 9] {
-        assert_eq!(images(pipeline.generate(&Request { batch, ..all.clone() }, &mut ()).unwrap()), expected);
+        assert_eq!(pipeline.generate(&Request { batch, ..all.clone() }, &mut ()).unwrap(), expected);
     }
-    let reversed = Request { prompts: vec![prompts[1].clone()], seeds: vec![3, 1], ..all };
-    let found = images(pipeline.generate(&reversed, &mut ()).unwrap());
+    let reversed = Request { pictures: pictures(&prompts[1..2], &[3, 1]), ..all };
+    let found = pipeline.generate(&reversed, &mut ()).unwrap();
     assert_eq!(found, [expected[5].clone(), expected[3].clone()]);
 }
 
 #[test]
 fn samplers_with_noise_of_their_own_are_reproducible() {
     let (request, _) = reference();
-    let request = Request { sampler: Some("euler_a".parse().unwrap()), seeds: vec![7, 8], steps: 5, ..request };
+    let request = Request { sampler: Some("euler_a".parse().unwrap()), steps: 5, ..request };
+    let with = |seeds: &[u64]| Request { pictures: pictures(&["a red star"], seeds), batch: 2, ..request.clone() };
     let mut pipeline = pipeline(None);
-    let together = images(pipeline.generate(&Request { batch: 2, ..request.clone() }, &mut ()).unwrap());
-    let alone = images(pipeline.generate(&Request { seeds: vec![8], ..request }, &mut ()).unwrap());
+    let together = pipeline.generate(&with(&[7, 8]), &mut ()).unwrap();
+    let alone = pipeline.generate(&with(&[8]), &mut ()).unwrap();
     assert_eq!(together[1], alone[0]);
 }
 
@@ -94,7 +96,7 @@ fn sizes() {
     let mut pipeline = pipeline(None);
     let mut draw = |size: Option<&str>| {
         let size = size.map(|size| size.parse().unwrap());
-        pipeline.generate(&Request { size, ..request.clone() }, &mut ()).map(|mut drawn| drawn.remove(0).image)
+        pipeline.generate(&Request { size, ..request.clone() }, &mut ()).map(|mut images| images.remove(0))
     };
     let wide = draw(Some("48x16")).unwrap();
     assert_eq!((wide.width(), wide.height()), (48, 16));
@@ -110,7 +112,7 @@ fn without_guidance_the_negative_prompt_counts_for_nothing() {
     let mut pipeline = pipeline(None);
     let mut draw = |guidance, negative: &str| {
         let request = Request { guidance, negative: negative.into(), steps: 3, ..request.clone() };
-        images(pipeline.generate(&request, &mut ()).unwrap())
+        pipeline.generate(&request, &mut ()).unwrap()
     };
     assert_eq!(draw(1.0, "blurry"), draw(0.5, ""));
     assert_ne!(draw(1.0, "blurry"), draw(1.5, "blurry"));
@@ -122,8 +124,7 @@ fn requests_that_ask_for_nothing() {
     let (request, _) = reference();
     let mut pipeline = pipeline(None);
     let mut message = |request: &Request| pipeline.generate(request, &mut ()).unwrap_err().to_string();
-    assert_eq!(message(&Request { prompts: vec![], ..request.clone() }), "there is no prompt to draw");
-    assert_eq!(message(&Request { seeds: vec![], ..request.clone() }), "there is no seed to draw with");
+    assert_eq!(message(&Request { pictures: vec![], ..request.clone() }), "there is no prompt to draw");
     assert_eq!(
         message(&Request { batch: 0, ..request.clone() }),
         "a batch of 0 pictures draws none: it must be at least 1"
@@ -162,13 +163,14 @@ impl Observer for Listener {
 fn an_observer_hears_and_stops() {
     let (request, _) = reference();
     // the fixture knows no cat: two tokens to a word
-    let request = Request { prompts: vec!["cat ".repeat(10_000)], steps: 3, ..request };
+    let request = Request { pictures: pictures(&[&"cat ".repeat(10_000)], &[0]), steps: 3, ..request };
     let mut listener = Listener::default();
     pipeline(None).generate(&request, &mut listener).unwrap();
     let expected = [
         "Opening(TextEncoder)",
         "Truncated 19925 75",
         "Opening(Unet)",
+        "Step { call: 0, calls: 4, first: 0, batch: 1, pictures: 1 }",
         "Step { call: 1, calls: 4, first: 0, batch: 1, pictures: 1 }",
         "Step { call: 2, calls: 4, first: 0, batch: 1, pictures: 1 }",
         "Step { call: 3, calls: 4, first: 0, batch: 1, pictures: 1 }",
@@ -178,7 +180,7 @@ fn an_observer_hears_and_stops() {
     ];
     assert_eq!(listener.events, expected);
 
-    let mut listener = Listener { steps_left: Some(2), ..Listener::default() };
+    let mut listener = Listener { steps_left: Some(3), ..Listener::default() };
     let mut taken = 0;
     let result = pipeline(None).generate_each(&request, &mut listener, |_| {
         taken += 1;

@@ -42,3 +42,72 @@ impl Progress for Copies {
         self.0.update(file, position, total);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use glob::Pattern;
+
+    /// Of a repository with everything that Stable Diffusion's have had.
+    const FILES: [&str; 17] = [
+        "README.md",
+        "model_index.json",
+        "v2-1_768-ema-pruned.safetensors",
+        "safety_checker/model.safetensors",
+        "scheduler/scheduler_config.json",
+        "text_encoder/config.json",
+        "text_encoder/model.fp16.safetensors",
+        "text_encoder/model.safetensors",
+        "tokenizer/merges.txt",
+        "tokenizer/vocab.json",
+        "unet/config.json",
+        "unet/diffusion_pytorch_model.fp16.safetensors",
+        "unet/diffusion_pytorch_model.non_ema.safetensors",
+        "unet/diffusion_pytorch_model.safetensors",
+        "vae/config.json",
+        "vae/diffusion_pytorch_model.fp16.safetensors",
+        "vae/diffusion_pytorch_model.safetensors",
+    ];
+
+    fn fetched(files: &[&'static str], variant: Option<&str>) -> Vec<&'static str> {
+        let patterns: Vec<Pattern> = patterns(variant).iter().map(|pattern| Pattern::new(pattern).unwrap()).collect();
+        files.iter().copied().filter(|file| patterns.iter().any(|pattern| pattern.matches(file))).collect()
+    }
+
+    fn weights(files: Vec<&'static str>) -> Vec<&'static str> {
+        files.into_iter().filter(|file| file.ends_with(".safetensors")).collect()
+    }
+
+    #[test]
+    fn one_variant_of_the_weights_is_fetched_and_all_else_that_is_needed() {
+        let plain = fetched(&FILES, None);
+        assert_eq!(
+            weights(plain.clone()),
+            [
+                "text_encoder/model.safetensors",
+                "unet/diffusion_pytorch_model.safetensors",
+                "vae/diffusion_pytorch_model.safetensors"
+            ]
+        );
+        assert_eq!(
+            weights(fetched(&FILES, Some("fp16"))),
+            [
+                "text_encoder/model.fp16.safetensors",
+                "unet/diffusion_pytorch_model.fp16.safetensors",
+                "vae/diffusion_pytorch_model.fp16.safetensors"
+            ]
+        );
+        let others = FILES.iter().filter(|file| !file.ends_with(".safetensors") && **file != "README.md");
+        assert!(others.clone().count() == 7 && others.into_iter().all(|file| plain.contains(file)));
+    }
+
+    #[test]
+    fn shards_are_fetched() {
+        let shards = [
+            "unet/diffusion_pytorch_model.safetensors.index.json",
+            "unet/diffusion_pytorch_model-00001-of-00002.safetensors",
+            "unet/diffusion_pytorch_model-00002-of-00002.safetensors",
+        ];
+        assert_eq!(fetched(&shards, None), shards);
+    }
+}

@@ -55,11 +55,6 @@ impl Plan {
         &self.network
     }
 
-    /// The network's graph.
-    pub fn graph(&self) -> &Graph {
-        &self.graph
-    }
-
     /// Bytes of the data file.
     pub fn bytes(&self) -> u64 {
         self.layout.bytes

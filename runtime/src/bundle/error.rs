@@ -1,5 +1,6 @@
 //! Why a folder is not one that can be drawn with.
 
+use crate::engine::GraphError;
 use pleach_model::{error::Error as ConfigError, files, manifest, pipeline, schedule::ScheduleError};
 use std::path::PathBuf;
 
@@ -28,6 +29,9 @@ pub enum Error {
     /// A file cannot be read.
     #[error(transparent)]
     File(#[from] files::Error),
+    /// A graph that is not opened.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
     /// A network without its configuration.
     #[error("{} is missing: it says what the network is", path.display())]
     NoConfig {

@@ -5,8 +5,10 @@
 //! as it has levels.
 
 mod error;
+mod inspect;
 
 pub use error::{Error, Result};
+pub use inspect::{FileSize, GraphInspection, Inspection, NetworkInspection};
 
 use crate::{
     engine::Listed,

@@ -18,26 +18,22 @@ pub(super) struct Decoder<'n, 'p> {
     tiling: &'p Tiling,
     config: &'p VaeConfig,
     size: Size,
+    pictures: usize,
     /// Shape of one tile of latents.
     tile: [usize; 4],
 }
 
 impl<'n, 'p> Decoder<'n, 'p> {
-    pub fn bind(network: &'n mut Network, job: &Job, tiling: &'p Tiling, config: &'p VaeConfig) -> Result<Self> {
+    pub fn bind(network: &'n mut Network, job: &Job<'_>, tiling: &'p Tiling, config: &'p VaeConfig) -> Result<Self> {
         let (height, width) = tiling.tile();
         let tile = [1, job.latents[1], height, width];
         let pixels = [1, config.out_channels, height * config.factor(), width * config.factor()];
         let bound = network.bind(&[("latent_sample", &tile)], &[("sample", &pixels)])?;
-        Ok(Self { bound, tiling, config, size: job.size, tile })
+        Ok(Self { bound, tiling, config, size: job.size, pictures: job.request.pictures.len(), tile })
     }
 
-    /// Decodes picture number `picture` of `pictures`.
-    pub fn decode(
-        &mut self,
-        denoised: &Denoised,
-        [picture, pictures]: [usize; 2],
-        observer: &mut dyn Observer,
-    ) -> Result<Image> {
+    /// Decodes a picture, which is number `picture` of the request.
+    pub fn decode(&mut self, denoised: &Denoised, picture: usize, observer: &mut dyn Observer) -> Result<Image> {
         let scaling = self.config.scaling_factor as f32;
         let latents: Vec<f32> = denoised.latents.iter().map(|value| value / scaling).collect();
         let tiling = self.tiling;
@@ -56,7 +52,7 @@ impl<'n, 'p> Decoder<'n, 'p> {
                     None => whole = output.into_owned(),
                 }
                 tile += 1;
-                observer.event(Event::Tile { tile, tiles, picture, pictures });
+                observer.event(Event::Tile { tile, tiles, picture, pictures: self.pictures });
             }
         }
         let planes = canvas.map_or(whole, Canvas::into_planes);

@@ -23,7 +23,7 @@ pub(super) struct Denoised {
 
 impl Denoised {
     /// The noise of `seed`, as strong as the sampler begins with.
-    pub fn begin(job: &Job, seed: u64, prompt: Embedding) -> Result<Self> {
+    pub fn begin(job: &Job<'_>, seed: u64, prompt: Embedding) -> Result<Self> {
         let mut generator = Generator::new(seed);
         let noise = generator.randn(job.latents.iter().product());
         let latents = Vec::combine(&[(job.sampler.init_noise_sigma(), &noise)])?;
@@ -34,7 +34,7 @@ impl Denoised {
 /// Takes pictures through all calls of the sampler, in step. `first` is the index of the first in the request.
 pub(super) fn denoise(
     unet: &mut Network,
-    job: &Job,
+    job: &Job<'_>,
     unconditional: Option<&Embedding>,
     pictures: &mut [Denoised],
     first: usize,
@@ -42,7 +42,8 @@ pub(super) fn denoise(
 ) -> Result<()> {
     let Some(context) = pictures.first().map(|picture| picture.prompt.shape) else { return Ok(()) };
     let mut unet = Unet::bind(unet, job.latents, context)?;
-    let calls = job.sampler.timesteps().len();
+    let (calls, batch, all) = (job.sampler.timesteps().len(), pictures.len(), job.request.pictures.len());
+    observer.event(Event::Step { call: 0, calls, first, batch, pictures: all });
     for (call, &timestep) in job.sampler.timesteps().iter().enumerate() {
         for picture in &mut *pictures {
             let scale = job.sampler.input_scale(call);
@@ -64,8 +65,7 @@ pub(super) fn denoise(
             let next = trajectory.step(latents, predicted, &mut noise)?;
             *latents = next;
         }
-        let (batch, pictures) = (pictures.len(), job.pictures.len());
-        observer.event(Event::Step { call: call + 1, calls, first, batch, pictures });
+        observer.event(Event::Step { call: call + 1, calls, first, batch, pictures: all });
     }
     let broken = pictures.iter().find(|picture| picture.latents.iter().any(|value| !value.is_finite()));
     broken.map_or(Ok(()), |picture| Err(Error::NotFinite { component: Component::Unet, seed: picture.seed }))

@@ -35,12 +35,9 @@ pub enum Error {
     /// The memory allowed is too little.
     #[error(transparent)]
     Memory(#[from] MemoryError),
-    /// A request without prompts.
+    /// A request without pictures.
     #[error("there is no prompt to draw")]
     NoPrompt,
-    /// A request without seeds.
-    #[error("there is no seed to draw with")]
-    NoSeed,
     /// A batch of nothing.
     #[error("a batch of 0 pictures draws none: it must be at least 1")]
     EmptyBatch,

@@ -1,12 +1,13 @@
 //! From prompts to pictures, as diffusers' `StableDiffusionPipeline` does it.
 //!
 //! ```no_run
-//! use pleach_runtime::{bundle::Bundle, engine::Engine, pipeline::{Options, Pipeline, Request}};
+//! use pleach_runtime::{bundle::Bundle, engine::Engine, pipeline::{Options, Picture, Pipeline, Request}};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let bundle = Bundle::open("bundle".as_ref())?;
 //! let mut pipeline = Pipeline::open(bundle, &Engine::start(&Default::default())?, Options::default())?;
-//! let request = Request { prompts: vec!["a red star".into()], seeds: vec![42], ..Request::default() };
+//! let pictures = vec![Picture { prompt: "a red star".into(), seed: 42 }];
+//! let request = Request { pictures, ..Request::default() };
 //! for drawn in pipeline.generate(&request, &mut ())? {
 //!     println!("{:?}", drawn.image);
 //! }
@@ -27,12 +28,13 @@ mod tiles;
 
 pub use error::{Error, Result};
 pub use memory::MemoryError;
-pub use request::{Component, Drawn, Event, Observer, Request};
+pub use request::{Component, Drawn, Event, Observer, Picture, Request};
 pub use size::{Size, SizeError};
 
 use crate::{
     bundle::Bundle,
     engine::{Engine, HostCache},
+    image::Image,
     png::{Model, Recipe, Software},
     tokenizer::Tokenizer,
 };
@@ -77,7 +79,7 @@ impl Pipeline {
             networks: Networks::check(engine, &bundle, &options)?,
             expert: options.expert.or_else(|| bundle.experts().first().map(|&name| name.to_owned())),
             max_memory: options.max_memory,
-            runtime_version: String::new(),
+            runtime_version: engine.library().version.clone(),
             tokenizer,
             unconditional: Unconditional::default(),
             bundle,
@@ -89,14 +91,14 @@ impl Pipeline {
         &self.bundle
     }
 
-    /// Draws all pictures of a request: every prompt with every seed, prompt by prompt.
-    pub fn generate(&mut self, request: &Request, observer: &mut dyn Observer) -> Result<Vec<Drawn>> {
-        let mut pictures = Vec::new();
+    /// Draws all pictures of a request, in order.
+    pub fn generate(&mut self, request: &Request, observer: &mut dyn Observer) -> Result<Vec<Image>> {
+        let mut images = Vec::new();
         self.generate_each(request, observer, |drawn| {
-            pictures.push(drawn);
+            images.push(drawn.image);
             Ok::<_, Error>(())
         })?;
-        Ok(pictures)
+        Ok(images)
     }
 
     /// Draws all pictures of a request and hands each over as soon as it is ready, in order. An error of `take` ends the work.
@@ -108,51 +110,51 @@ impl Pipeline {
     ) -> Result<(), E> {
         let job = Job::new(&self.bundle, request)?;
         let plan = self.plan(&job)?;
-        let (height, width) = plan.tiling.tile();
-        let factor = self.bundle.vae().factor();
-        let tile = (plan.tiling.count() > 1)
-            .then(|| Size { width: (width * factor) as u32, height: (height * factor) as u32 });
-        let round = if plan.turns { job.batch.max(PER_TURN) } else { job.batch };
-        for (index, pictures) in job.pictures.chunks(round).enumerate() {
-            let first = index * round;
-            let denoised = self.denoise(&job, &plan, request, pictures, first, observer)?;
+        let round = if plan.turns { request.batch.max(PER_TURN) } else { request.batch };
+        for (number, pictures) in request.pictures.chunks(round).enumerate() {
+            let first = number * round;
+            let denoised = self.denoise(&job, &plan, pictures, first, observer)?;
             let network = self.networks.get(Component::VaeDecoder, plan.turns, observer)?;
             let mut decoder = Decoder::bind(network, &job, &plan.tiling, self.bundle.vae())?;
-            for (i, (denoised, &(prompt, seed))) in denoised.iter().zip(pictures).enumerate() {
-                let image = decoder.decode(denoised, [first + i, job.pictures.len()], observer)?;
-                take(Drawn { prompt, seed, tile, image })?;
+            for (index, denoised) in (first..).zip(&denoised) {
+                let image = decoder.decode(denoised, index, observer)?;
+                take(Drawn { index, image })?;
             }
         }
         Ok(())
     }
 
-    /// How a picture of `request` was made.
-    pub fn recipe(&self, request: &Request, drawn: &Drawn) -> Result<Recipe> {
+    /// How each picture of a request is made.
+    pub fn recipes(&self, request: &Request) -> Result<Vec<Recipe>> {
         let job = Job::new(&self.bundle, request)?;
-        Ok(Recipe {
+        let plan = self.plan(&job)?;
+        let (height, width) = plan.tiling.tile();
+        let pixels = |latents| u32::try_from(latents * self.bundle.vae().factor()).unwrap_or(u32::MAX);
+        let tile = Size { width: pixels(width), height: pixels(height) };
+        let recipe = |picture: &Picture| Recipe {
             schema: Recipe::SCHEMA,
-            prompt: request.prompts.get(drawn.prompt).cloned().unwrap_or_default(),
+            prompt: picture.prompt.clone(),
             negative: request.negative.clone(),
-            seed: drawn.seed,
+            seed: picture.seed,
             steps: request.steps,
             sampler: job.sampler.kind(),
             guidance: request.guidance,
-            width: drawn.image.width(),
-            height: drawn.image.height(),
-            tile: drawn.tile,
+            size: job.size,
+            tile: (plan.tiling.count() > 1).then_some(tile),
             model: Model {
                 name: self.bundle.name().to_owned(),
-                sha256: self.bundle.sha256().map(|hash| hash.to_string()),
+                sha256: self.bundle.sha256(),
                 expert: self.expert.clone(),
             },
             software: Software {
                 pleach: env!("CARGO_PKG_VERSION").to_owned(),
                 onnxruntime: self.runtime_version.clone(),
             },
-        })
+        };
+        Ok(request.pictures.iter().map(recipe).collect())
     }
 
-    fn plan(&self, job: &Job) -> Result<Plan> {
+    fn plan(&self, job: &Job<'_>) -> Result<Plan> {
         let [_, _, height, width] = job.latents;
         let needs = Needs { bundle: &self.bundle, networks: self.networks.sizes() };
         needs.plan(job.size, [height, width], self.max_memory)
@@ -161,28 +163,28 @@ impl Pipeline {
     /// The latents of `pictures`, which begin with number `first` of the request.
     fn denoise(
         &mut self,
-        job: &Job,
+        job: &Job<'_>,
         plan: &Plan,
-        request: &Request,
-        pictures: &[(usize, u64)],
+        pictures: &[Picture],
         first: usize,
         observer: &mut dyn Observer,
     ) -> Result<Vec<Denoised>> {
-        let negative = request.negative.as_str();
+        let negative = &job.request.negative;
         let unconditional = job.guided.then(|| self.negative(negative, plan, observer)).transpose()?;
-        let mut denoised = Vec::with_capacity(pictures.len());
-        let mut last: Option<(usize, Embedding)> = None;
-        for &(prompt, seed) in pictures {
+        let mut denoised: Vec<Denoised> = Vec::with_capacity(pictures.len());
+        let mut last: Option<(&str, Embedding)> = None;
+        for Picture { prompt, seed } in pictures {
             let embedding = match last.take() {
-                Some((index, embedding)) if index == prompt => embedding,
-                _ => self.encode(request.prompts.get(prompt).map_or("", String::as_str), plan, observer)?,
+                Some((text, embedding)) if text == prompt => embedding,
+                _ => self.encode(prompt, plan, observer)?,
             };
-            denoised.push(Denoised::begin(job, seed, embedding.clone())?);
+            denoised.push(Denoised::begin(job, *seed, embedding.clone())?);
             last = Some((prompt, embedding));
         }
+        let batch = job.request.batch;
         let unet = self.networks.get(Component::Unet, plan.turns, observer)?;
-        for (index, batch) in denoised.chunks_mut(job.batch).enumerate() {
-            denoise(unet, job, unconditional.as_ref(), batch, first + index * job.batch, observer)?;
+        for (number, pictures) in denoised.chunks_mut(batch).enumerate() {
+            denoise(unet, job, unconditional.as_ref(), pictures, first + number * batch, observer)?;
         }
         Ok(denoised)
     }

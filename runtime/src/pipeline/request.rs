@@ -1,56 +1,58 @@
 //! What is asked of a pipeline, and what it says while it works.
 
-use super::Size;
-use crate::image::Image;
+use super::{Result, Size, job::Job};
+use crate::{bundle::Bundle, image::Image};
 use pleach_model::samplers::SamplerKind;
 use std::fmt;
 
-/// Pictures to draw. Every prompt is drawn once with every seed.
+/// Pictures to draw.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Request {
-    /// What to draw; the empty prompt is one too.
-    pub prompts: Vec<String>,
-    /// What to keep away from, for all prompts; used with guidance above 1.
+    /// The pictures, in the order in which they are drawn.
+    pub pictures: Vec<Picture>,
+    /// What to keep away from, for all pictures; used with guidance above 1.
     pub negative: String,
     /// Denoising steps.
     pub steps: usize,
-    /// Guidance scale; at 1 and below the networks run without guidance, as in diffusers.
+    /// Guidance scale; at 1 and below the network runs without guidance, as in diffusers.
     pub guidance: f64,
-    /// Seeds of the initial noise, which is what PyTorch's CPU generator gives for `manual_seed(seed)`.
-    pub seeds: Vec<u64>,
     /// The sampler; the bundle's own by default.
     pub sampler: Option<SamplerKind>,
     /// The size; what the UNet was trained for by default.
     pub size: Option<Size>,
-    /// Pictures denoised at once. A picture is the same in every batch.
+    /// Pictures denoised in step. A picture is the same in every batch.
     pub batch: usize,
 }
 
+/// One picture to draw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Picture {
+    /// What to draw; the empty prompt is one too.
+    pub prompt: String,
+    /// Seed of the initial noise, which is what PyTorch's CPU generator gives for `manual_seed(seed)`.
+    pub seed: u64,
+}
+
 impl Default for Request {
-    /// diffusers' defaults: 50 steps, guidance 7.5.
+    /// 25 steps, and diffusers' guidance of 7.5.
     fn default() -> Self {
-        Self {
-            prompts: Vec::new(),
-            negative: String::new(),
-            steps: 50,
-            guidance: 7.5,
-            seeds: vec![0],
-            sampler: None,
-            size: None,
-            batch: 1,
-        }
+        let (pictures, negative) = (Vec::new(), String::new());
+        Self { pictures, negative, steps: 25, guidance: 7.5, sampler: None, size: None, batch: 1 }
+    }
+}
+
+impl Request {
+    /// Whether `bundle` can draw it, before anything is opened.
+    pub fn check(&self, bundle: &Bundle) -> Result<()> {
+        Job::new(bundle, self).map(drop)
     }
 }
 
 /// A picture, and which one of the request it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Drawn {
-    /// Index of its prompt in [`Request::prompts`].
-    pub prompt: usize,
-    /// Its seed.
-    pub seed: u64,
-    /// Rows and columns of the tiles it was decoded in, in pixels, where it was not decoded as a whole.
-    pub tile: Option<Size>,
+    /// Its index in [`Request::pictures`].
+    pub index: usize,
     /// The picture.
     pub image: Image,
 }
@@ -107,7 +109,7 @@ pub enum Event<'a> {
     },
     /// Denoising goes on: `call` calls of the sampler are done for a batch.
     Step {
-        /// Calls done.
+        /// Calls done; 0 when the batch begins.
         call: usize,
         /// Calls altogether; PNDM makes one more than it has steps.
         calls: usize,

@@ -1,7 +1,7 @@
 //! What is needed to draw a picture again, and its two texts: JSON for programs, A1111's `parameters` for people and galleries.
 
 use crate::pipeline::Size;
-use pleach_model::samplers::SamplerKind;
+use pleach_model::{files::Sha256, samplers::SamplerKind};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 
@@ -22,10 +22,8 @@ pub struct Recipe {
     pub sampler: SamplerKind,
     /// Guidance scale.
     pub guidance: f64,
-    /// Columns.
-    pub width: u32,
-    /// Rows.
-    pub height: u32,
+    /// Size of the picture.
+    pub size: Size,
     /// Size of the tiles, where the picture was decoded in tiles.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tile: Option<Size>,
@@ -42,7 +40,7 @@ pub struct Model {
     pub name: String,
     /// SHA-256 of the bundle's manifest, which lists the hashes of every file; none for a pipeline without a manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sha256: Option<String>,
+    pub sha256: Option<Sha256>,
     /// The expert, where the bundle names experts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expert: Option<String>,
@@ -75,13 +73,10 @@ impl Recipe {
             SamplerKind::Euler => "Euler",
             SamplerKind::EulerA => "Euler a",
         };
-        let Self { steps, guidance, seed, width, height, .. } = self;
-        let _ = write!(
-            text,
-            "\nSteps: {steps}, Sampler: {sampler}, CFG scale: {guidance}, Seed: {seed}, Size: {width}x{height}"
-        );
+        let Self { steps, guidance, seed, size, .. } = self;
+        let _ = write!(text, "\nSteps: {steps}, Sampler: {sampler}, CFG scale: {guidance}, Seed: {seed}, Size: {size}");
         if let Some(hash) = &self.model.sha256 {
-            let _ = write!(text, ", Model hash: {}", hash.get(..10).unwrap_or(hash));
+            let _ = write!(text, ", Model hash: {:.10}", hash.to_string());
         }
         let _ = write!(text, ", Model: {}", quoted(&self.model.name));
         if let Some(expert) = &self.model.expert {

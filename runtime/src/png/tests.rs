@@ -1,4 +1,5 @@
 use super::*;
+use crate::pipeline::Size;
 use pleach_model::samplers::SamplerKind;
 use std::fs;
 
@@ -11,12 +12,11 @@ fn recipe(prompt: &str, negative: &str) -> Recipe {
         steps: 25,
         sampler: SamplerKind::Dpmpp2mKarras,
         guidance: 7.5,
-        width: 2,
-        height: 1,
+        size: Size { width: 2, height: 1 },
         tile: None,
         model: Model {
             name: "hedge, small".into(),
-            sha256: Some("0123456789abcdef".repeat(4)),
+            sha256: "0123456789abcdef".repeat(4).parse().ok(),
             expert: Some("e1".into()),
         },
         software: Software { pleach: "0.1.0".into(), onnxruntime: "1.30.0".into() },

@@ -1,0 +1,79 @@
+//! The command line.
+
+mod bytes;
+mod doctor;
+mod external;
+mod generate;
+mod inspect;
+mod names;
+mod output;
+mod prompts;
+mod source;
+mod watch;
+
+use clap::{Parser, Subcommand};
+use pleach_console::{CompletionArgs, ConsoleArgs, ExitCode, completions, run_classified};
+use pleach_runtime::{bundle, pipeline};
+use std::ffi::OsString;
+
+/// Draw pictures with ONNX bundles, on any device.
+#[derive(Parser)]
+#[command(name = "pleach", version, arg_required_else_help = true, after_help = external::HELP)]
+struct Cli {
+    #[command(flatten)]
+    console: ConsoleArgs,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Draw pictures from prompts
+    Generate(Box<generate::Args>),
+    /// Show what a bundle holds, or how a picture was made
+    Inspect(inspect::Args),
+    /// Say what this machine has for running bundles, and what is wrong
+    Doctor(doctor::Args),
+    /// Print a completion script for a shell
+    Completions(CompletionArgs),
+    #[command(external_subcommand)]
+    External(Vec<OsString>),
+}
+
+/// Runs the program.
+pub fn main() -> std::process::ExitCode {
+    let Cli { console, command } = Cli::parse();
+    run_classified(&console, classify, |printer| match command {
+        Command::Generate(args) => generate::run(&args, printer),
+        Command::Inspect(args) => inspect::run(&args, printer),
+        Command::Doctor(args) => doctor::run(&args, printer),
+        Command::Completions(args) => {
+            completions::<Cli>(args, printer)?;
+            Ok(ExitCode::Done)
+        }
+        Command::External(words) => external::run(&console, &words),
+    })
+}
+
+/// Exit codes of the library's errors; every other error is one of usage.
+fn classify(error: &anyhow::Error) -> Option<ExitCode> {
+    let integrity = match (error.downcast_ref::<pipeline::Error>(), error.downcast_ref::<bundle::Error>()) {
+        (Some(pipeline::Error::Cancelled), _) => return Some(ExitCode::Incomplete),
+        (Some(error), _) => error.is_integrity(),
+        (_, Some(error)) => error.is_integrity(),
+        _ => false,
+    };
+    integrity.then_some(ExitCode::Integrity)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Cli;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}
