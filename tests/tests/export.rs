@@ -88,7 +88,8 @@ fn open(root: &Path, file: &str) -> Result<engine::Network> {
 
 fn one(network: &mut engine::Network, inputs: &[(&str, TensorRef)]) -> Result<Tensor> {
     let output = network.run(inputs)?.swap_remove(0);
-    Ok(Tensor::new(&output.shape().to_vec(), output.into_f32()))
+    let shape = output.shape().to_vec();
+    Ok(Tensor::new(&shape, output.into_f32()))
 }
 
 fn view(tensor: &Tensor) -> Result<TensorRef<'_>> {
@@ -188,8 +189,11 @@ fn every_block_computes_what_diffusers_does() {
             let inputs = inputs.map(|(name, tensor)| (name, view(tensor).unwrap()));
             let outputs = session.run(&inputs).unwrap();
             let names = graph.outputs.iter().map(|output| output.name.clone());
-            let named = names.zip(outputs.into_iter().map(|o| Tensor::new(&o.shape().to_vec(), o.into_f32())));
-            let mut found: Vec<(String, Tensor)> = named.collect();
+            let tensors = outputs.into_iter().map(|output| {
+                let shape = output.shape().to_vec();
+                Tensor::new(&shape, output.into_f32())
+            });
+            let mut found: Vec<(String, Tensor)> = names.zip(tensors).collect();
             parity::within("UNet", &found.remove(0).1, &expected, parity::NETWORK);
             parity::blocks(&found, variant).unwrap();
         }

@@ -87,7 +87,8 @@ fn run(network: &mut engine::Network, inputs: &[(String, Operand)]) -> Result<Te
     let tensors = inputs.iter().map(tensor).collect::<Result<Vec<_>>>()?;
     let given: Vec<_> = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.view())).collect();
     let output = network.run(&given)?.swap_remove(0);
-    Ok(Tensor::new(&output.shape().to_vec(), output.into_f32()))
+    let shape = output.shape().to_vec();
+    Ok(Tensor::new(&shape, output.into_f32()))
 }
 
 fn reference(op: &Op, operands: &[Operand]) -> Result<Tensor> {

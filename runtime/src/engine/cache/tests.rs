@@ -62,7 +62,7 @@ fn written(path: &Path) -> std::time::SystemTime {
 fn the_second_start_finds_what_the_first_made() {
     let world = World::new(16);
     let plain = world.run(&HostCache::off());
-    assert_eq!(world.entries(), [PathBuf::new(); 0]);
+    assert_eq!(world.entries(), Vec::<PathBuf>::new());
     assert_eq!(world.run(&world.cache), plain);
     let entry = world.entry();
     let made = written(&entry.join(GRAPH));
@@ -77,8 +77,11 @@ fn small_graphs_and_large_ones_are_not_kept() {
     let world = World::new(16);
     world.run(&HostCache::at(world.folder.path(), CACHE_LIMIT));
     world.run(&HostCache::at(world.folder.path(), 100).taking_from(0));
-    assert_eq!(world.entries(), [PathBuf::new(); 0]);
+    assert_eq!(world.entries(), Vec::<PathBuf>::new());
 }
+
+/// What happened to an entry, and how to do it to the entry's folder.
+type Damage = (&'static str, &'static dyn Fn(&Path));
 
 #[test]
 fn what_cannot_be_believed_is_made_anew() {
@@ -86,7 +89,7 @@ fn what_cannot_be_believed_is_made_anew() {
     let plain = world.run(&HostCache::off());
     world.run(&world.cache);
     let entry = world.entry();
-    let damages: [(&str, &dyn Fn(&Path)); 8] = [
+    let damages: [Damage; 8] = [
         ("truncated weights", &|path| {
             fs::File::options().write(true).open(path.join(WEIGHTS)).unwrap().set_len(100).unwrap();
         }),
