@@ -35,7 +35,7 @@ pub use error::{Error, Result};
 pub use graph::{Facts, GraphError, GraphFile, Listed};
 pub use library::{Attempt, LIBRARY_VARIABLE, Library, LibraryError, OLDEST_MINOR_VERSION, Place};
 pub use network::{Network, NetworkOptions};
-pub use provider::{Provider, UnknownProvider};
+pub use provider::Provider;
 pub use tensor::{Data, Element, Slice, Tensor, TensorRef};
 
 #[cfg(test)]

@@ -34,12 +34,19 @@ impl<'n, 'p> Decoder<'n, 'p> {
 
     /// Decodes a picture, which is number `picture` of the request.
     pub fn decode(&mut self, denoised: &Denoised, picture: usize, observer: &mut dyn Observer) -> Result<Image> {
+        let planes = self.planes(&denoised.latents, picture, observer)?;
+        let finite = planes.iter().all(|value| value.is_finite());
+        let image = Image::from_planes(self.size.width, self.size.height, &planes);
+        image.filter(|_| finite).ok_or(Error::NotFinite { component: Component::VaeDecoder, seed: denoised.seed })
+    }
+
+    /// What the decoder gives for `latents`, `[3, height, width]` in about -1 to 1.
+    pub fn planes(&mut self, latents: &[f32], picture: usize, observer: &mut dyn Observer) -> Result<Vec<f32>> {
         let scaling = self.config.scaling_factor as f32;
-        let latents: Vec<f32> = denoised.latents.iter().map(|value| value / scaling).collect();
-        let tiling = self.tiling;
-        let (tiles, mut tile) = (tiling.count(), 0);
+        let latents: Vec<f32> = latents.iter().map(|value| value / scaling).collect();
+        let (tiling, tiles, pictures) = (self.tiling, self.tiling.count(), self.pictures);
         let mut canvas = (tiles > 1).then(|| Canvas::new(tiling, self.config.factor()));
-        let mut whole = Vec::new();
+        let mut tile = 0;
         for (row, &top) in tiling.rows.starts().iter().enumerate() {
             for (column, &left) in tiling.columns.starts().iter().enumerate() {
                 if observer.cancelled() {
@@ -47,18 +54,15 @@ impl<'n, 'p> Decoder<'n, 'p> {
                 }
                 self.run(&crop(&latents, tiling, top, left))?;
                 let output = self.bound.output("sample")?.to_f32();
+                tile += 1;
+                observer.event(Event::Tile { tile, tiles, picture, pictures });
                 match &mut canvas {
                     Some(canvas) => canvas.add(row, column, &output),
-                    None => whole = output.into_owned(),
+                    None => return Ok(output.into_owned()),
                 }
-                tile += 1;
-                observer.event(Event::Tile { tile, tiles, picture, pictures: self.pictures });
             }
         }
-        let planes = canvas.map_or(whole, Canvas::into_planes);
-        let finite = planes.iter().all(|value| value.is_finite());
-        let image = Image::from_planes(self.size.width, self.size.height, &planes);
-        image.filter(|_| finite).ok_or(Error::NotFinite { component: Component::VaeDecoder, seed: denoised.seed })
+        Ok(canvas.map(Canvas::into_planes).unwrap_or_default())
     }
 
     fn run(&mut self, latents: &[f32]) -> Result<()> {

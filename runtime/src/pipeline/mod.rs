@@ -156,7 +156,7 @@ impl Pipeline {
 
     fn plan(&self, job: &Job<'_>) -> Result<Plan> {
         let [_, _, height, width] = job.latents;
-        let needs = Needs { bundle: &self.bundle, networks: self.networks.sizes() };
+        let needs = Needs { bundle: &self.bundle, networks: self.networks.footprints() };
         needs.plan(job.size, [height, width], self.max_memory)
     }
 

@@ -1,6 +1,6 @@
 //! The three networks, opened when they are needed and closed when memory asks for it.
 
-use super::{Component, Event, Observer, Options, Result};
+use super::{Component, Event, Observer, Options, Result, memory::Footprint};
 use crate::{
     bundle::Bundle,
     engine::{Engine, GraphFile, Network, NetworkOptions},
@@ -37,9 +37,17 @@ impl Networks {
         Ok(Self { engine: engine.clone(), options, slots })
     }
 
-    /// Bytes of each network's weights, and whether its attention keeps no scores in memory.
-    pub fn sizes(&self) -> [(u64, bool); 3] {
-        self.slots.each_ref().map(|slot| (slot.graph.bytes() + slot.graph.weight_bytes(), slot.flavour == Flavour::Cpu))
+    /// What each network takes once it is open. The CPU computes in f32, whatever the weights are stored in.
+    pub fn footprints(&self) -> [Footprint; 3] {
+        self.slots.each_ref().map(|slot| {
+            let stored = slot.graph.bytes() + slot.graph.weight_bytes();
+            let is_half = slot.graph.facts().outputs.iter().any(|output| output.dtype.size() == 2);
+            Footprint {
+                // both, as long as it is being opened
+                weights: if is_half { 3 * stored } else { stored },
+                fused_attention: slot.flavour == Flavour::Cpu,
+            }
+        })
     }
 
     /// The network, opened now if it is not open; the others are closed first if only one may be open.
