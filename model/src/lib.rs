@@ -24,6 +24,7 @@ pub mod sentence;
 pub mod shape;
 pub mod sites;
 pub mod tensor;
+pub mod tokenizer;
 pub mod trace;
 pub mod unet;
 pub mod vae;

@@ -7,4 +7,3 @@ pub mod image;
 pub mod onnx;
 pub mod pipeline;
 pub mod png;
-pub mod tokenizer;

@@ -7,12 +7,12 @@ use crate::{
     tensor::Tensor,
 };
 use anyhow::Result;
+use pleach_model::tokenizer::Tokenizer;
 use pleach_model::{
     samplers::{Sampler, SamplerKind},
     schedule::Schedule,
     vae::VaeConfig,
 };
-use pleach_runtime::tokenizer::Tokenizer;
 
 /// Largest difference of a network's output in f32.
 pub const NETWORK: f32 = 1e-4;

@@ -1,6 +1,7 @@
 //! libtorch and the reference interpreter compute what diffusers and transformers compute.
 
 use anyhow::Result;
+use pleach_model::tokenizer::Tokenizer;
 use pleach_model::{
     checkpoint::{Checkpoint, Spelling},
     counter,
@@ -10,7 +11,6 @@ use pleach_model::{
     sites::Pass,
     tensor::Dtype,
 };
-use pleach_runtime::tokenizer::Tokenizer;
 use pleach_tests::{
     fixtures::{self, VARIANTS, Values},
     networks::{Engine, Interpreted, Networks},

@@ -1,8 +1,8 @@
 //! What can keep a picture from being drawn.
 
 use super::{Component, SizeError, memory::MemoryError};
-use crate::{bundle, engine, tokenizer};
-use pleach_model::{samplers::SamplerError, schedule::ScheduleError};
+use crate::{bundle, engine};
+use pleach_model::{samplers::SamplerError, schedule::ScheduleError, tokenizer};
 
 /// Result of this module.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -36,13 +36,13 @@ use crate::{
     engine::{Engine, HostCache},
     image::Image,
     png::{Model, Recipe, Software},
-    tokenizer::Tokenizer,
 };
 use decode::Decoder;
 use denoise::{Denoised, denoise};
 use job::Job;
 use memory::{Needs, Plan};
 use networks::Networks;
+use pleach_model::tokenizer::Tokenizer;
 use text::{Embedding, Unconditional};
 
 /// Pictures that go through the networks together where only one network is open at a time: enough that opening costs little.

@@ -1,10 +1,8 @@
 //! Prompts to embeddings.
 
 use super::{Error, Event, Observer, Result};
-use crate::{
-    engine::{Network, TensorRef},
-    tokenizer::Tokenizer,
-};
+use crate::engine::{Network, TensorRef};
+use pleach_model::tokenizer::Tokenizer;
 use std::sync::Arc;
 
 /// The text encoder's last hidden state for one prompt: `[1, tokens, width]`.

@@ -1,6 +1,6 @@
 //! Reading a tokenizer's files, and what can be wrong with them.
 
-use pleach_model::files::read_bounded;
+use crate::files::read_bounded;
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 
@@ -19,7 +19,7 @@ pub enum Error {
     },
     /// A file could not be read.
     #[error(transparent)]
-    File(#[from] pleach_model::files::Error),
+    File(#[from] crate::files::Error),
     /// A file does not hold what its name says.
     #[error("{}: {reason}", file.display())]
     Invalid {
