@@ -187,6 +187,14 @@ fn temporary(prefix: &str, mode: u32) -> Builder<'_, 'static> {
     builder
 }
 
+/// Whether files can be made in `folder`; leaves nothing behind.
+///
+/// # Errors
+/// Why not.
+pub fn can_write(folder: &Path) -> io::Result<()> {
+    tempfile::tempfile_in(folder).map(drop).map_err(|error| without_path(&error))
+}
+
 /// `tempfile` adds the temporary name to its errors, which tells nobody anything.
 fn without_path(error: &io::Error) -> io::Error {
     let text = error.to_string();

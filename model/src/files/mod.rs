@@ -9,7 +9,7 @@ mod hash;
 #[cfg(test)]
 mod tests;
 
-pub use atomic::{AtomicFile, AtomicFolder, Overwrite, write};
+pub use atomic::{AtomicFile, AtomicFolder, Overwrite, can_write, write};
 pub use hash::{Digest, HashingWriter, ParseSha256Error, Sha256, digest_file};
 
 use std::{

@@ -8,8 +8,8 @@
 //! let mut pipeline = Pipeline::open(bundle, &Engine::start(&Default::default())?, Options::default())?;
 //! let pictures = vec![Picture { prompt: "a red star".into(), seed: 42 }];
 //! let request = Request { pictures, ..Request::default() };
-//! for drawn in pipeline.generate(&request, &mut ())? {
-//!     println!("{:?}", drawn.image);
+//! for image in pipeline.generate(&request, &mut ())? {
+//!     println!("{} x {}", image.width(), image.height());
 //! }
 //! # Ok(())
 //! # }
