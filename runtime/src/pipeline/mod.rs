@@ -23,6 +23,8 @@ mod memory;
 mod networks;
 mod request;
 mod size;
+#[cfg(test)]
+mod tests;
 mod text;
 mod tiles;
 
