@@ -1,6 +1,6 @@
 //! A network as data: typed values, operations, parameters by name, and the inputs and outputs that were declared.
 //!
-//! [`record`] runs a network over a [`Recorder`](recorder::Recorder) and checks what came of it. Nothing is optimised here.
+//! [`record`] runs a network over a `Recorder` and checks what came of it. Nothing is optimised here.
 
 mod recorder;
 

@@ -25,6 +25,7 @@ mod library;
 mod network;
 mod provider;
 mod session;
+mod telemetry;
 mod tensor;
 
 pub use bound::Bound;
@@ -36,6 +37,7 @@ pub use graph::{Facts, GraphError, GraphFile, Listed};
 pub use library::{Attempt, LIBRARY_VARIABLE, Library, LibraryError, OLDEST_MINOR_VERSION, Place};
 pub use network::{Network, NetworkOptions};
 pub use provider::Provider;
+pub use telemetry::disable_telemetry;
 pub use tensor::{Data, Element, Slice, Tensor, TensorRef};
 
 #[cfg(test)]

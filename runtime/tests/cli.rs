@@ -1,0 +1,69 @@
+//! `pleach generate` as it is typed: what cannot be drawn is told in one line, and leaves nothing behind.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+fn fixture() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/optimum_sd2")
+}
+
+fn generate(bundle: &Path, out: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pleach"));
+    command.args(["generate", "--no-cache", "--steps", "1"]).arg("--out").arg(out).arg(bundle);
+    command.args(arguments).output().unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// What is said where nothing is drawn, with exit code `code`.
+fn refused(code: i32, bundle: &Path, arguments: &[&str]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let output = generate(bundle, &out, arguments);
+    assert_eq!((output.status.code(), &output.stdout[..]), (Some(code), &b""[..]), "{}", stderr(&output));
+    assert!(!out.exists(), "nothing is left");
+    stderr(&output)
+}
+
+#[test]
+fn what_cannot_be_drawn_is_refused() {
+    let refused = |arguments: &[&str]| refused(2, &fixture(), arguments);
+    assert_eq!(
+        refused(&[]),
+        "error: no prompt: write one after the bundle, or give --prompts FILE with one in each line\n"
+    );
+    assert_eq!(refused(&["a star", "--size", "20x16"]), "error: width 20 is not divisible by 16: use 16 or 32\n");
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_told_before_anything_is_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    let output = generate(Path::new("nothing"), &file.join("out"), &["a star"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(
+        stderr(&output),
+        format!("error: cannot write into the folder {}: Not a directory (os error 20)\n", file.join("out").display())
+    );
+    assert_eq!(fs::read(&file).unwrap(), b"");
+}
+
+#[test]
+fn a_prompt_of_10_000_words_is_cut_with_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = generate(&fixture(), folder.path(), &["-q", &"cat ".repeat(10_000)]);
+    assert_eq!(output.status.code(), Some(0));
+    let cats = ["cat "; 10].concat();
+    assert_eq!(
+        stderr(&output),
+        format!("warning: the prompt {:?} is too long: 75 tokens are read, the last 19,925 are dropped\n", cats + "…")
+    );
+    let picture = String::from_utf8(output.stdout).unwrap();
+    assert!(Path::new(picture.trim_end()).is_file(), "{picture}");
+}
