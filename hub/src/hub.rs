@@ -64,8 +64,22 @@ impl Hub {
     ///
     /// # Errors
     /// Every [`Error`]; nothing is left half-written, and a download that was cut goes on where it ended.
-    pub fn resolve(&self, id: &Id, patterns: &[&str], progress: &dyn Progress) -> Result<Snapshot> {
-        let patterns = Patterns::new(patterns)?;
+    pub fn resolve(&self, id: &Id, patterns: &[impl AsRef<str>], progress: &dyn Progress) -> Result<Snapshot> {
+        self.resolve_except(id, patterns, &[""; 0], progress)
+    }
+
+    /// As [`Hub::resolve`], without the files that one of `excluded` matches, which are Hugging Face's `ignore_patterns`.
+    ///
+    /// # Errors
+    /// As for [`Hub::resolve`].
+    pub fn resolve_except(
+        &self,
+        id: &Id,
+        patterns: &[impl AsRef<str>],
+        excluded: &[impl AsRef<str>],
+        progress: &dyn Progress,
+    ) -> Result<Snapshot> {
+        let patterns = Patterns::new(patterns, excluded)?;
         let repository = Repository::new(&self.config.cache, id);
         let cached = self.cached(id, &repository, &patterns);
         if self.config.offline {

@@ -25,6 +25,7 @@ mod error;
 mod hub;
 mod id;
 mod patterns;
+mod pipeline;
 
 pub use config::{Config, DEFAULT_ENDPOINT, Token};
 pub use download::Progress;
@@ -32,3 +33,4 @@ pub use error::{Error, Result};
 pub use hub::{Hub, Snapshot};
 pub use id::{Id, Source};
 pub use patterns::ALLOWED_EXTENSIONS;
+pub use pipeline::{BUNDLE_FILES, checkpoint_files};

@@ -12,6 +12,7 @@ pub const ALLOWED_EXTENSIONS: [&str; 5] = ["safetensors", "json", "txt", "onnx",
 pub(crate) struct Patterns {
     names: Vec<String>,
     globs: Vec<Pattern>,
+    excluded: Vec<Pattern>,
 }
 
 fn is_allowed(file: &str) -> bool {
@@ -20,9 +21,9 @@ fn is_allowed(file: &str) -> bool {
 }
 
 impl Patterns {
-    pub(crate) fn new(patterns: &[&str]) -> Result<Self> {
+    pub(crate) fn new(patterns: &[impl AsRef<str>], excluded: &[impl AsRef<str>]) -> Result<Self> {
         let (globs, names): (Vec<&str>, Vec<&str>) =
-            patterns.iter().partition(|pattern| pattern.contains(['*', '?', '[']));
+            patterns.iter().map(AsRef::as_ref).partition(|pattern| pattern.contains(['*', '?', '[']));
         if let Some(refused) = names.iter().find(|name| !is_allowed(name)) {
             return Err(Error::Refused((*refused).to_owned()));
         }
@@ -32,11 +33,13 @@ impl Patterns {
         Ok(Self {
             names: names.into_iter().map(str::to_owned).collect(),
             globs: globs.into_iter().map(compile).collect::<Result<_>>()?,
+            excluded: excluded.iter().map(AsRef::as_ref).map(compile).collect::<Result<_>>()?,
         })
     }
 
     fn wants(&self, file: &str) -> bool {
         is_allowed(file)
+            && !self.excluded.iter().any(|glob| glob.matches(file))
             && (self.names.iter().any(|name| name == file) || self.globs.iter().any(|glob| glob.matches(file)))
     }
 
@@ -69,7 +72,7 @@ mod tests {
     ];
 
     fn select(patterns: &[&str]) -> std::result::Result<Vec<String>, Vec<String>> {
-        Patterns::new(patterns).unwrap().select(FILES.into_iter())
+        Patterns::new(patterns, &[""; 0]).unwrap().select(FILES.into_iter())
     }
 
     #[test]
@@ -94,14 +97,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_excluded_is_not_there() {
+        let select = |excluded: &[&str]| Patterns::new(&["unet/*"], excluded).unwrap().select(FILES.into_iter());
+        assert_eq!(
+            select(&["*.onnx*", "vae/*"]).unwrap(),
+            ["unet/config.json", "unet/diffusion_pytorch_model.safetensors"]
+        );
+        assert_eq!(select(&["*"]).unwrap_err(), ["unet/*"]);
+        let named = Patterns::new(&["unet/config.json"], &["*.json"]).unwrap();
+        assert_eq!(named.select(FILES.into_iter()).unwrap_err(), ["unet/config.json"]);
+    }
+
+    #[test]
     fn pickles_are_refused_by_name() {
-        let error = Patterns::new(&["unet/diffusion_pytorch_model.bin"]).err().unwrap();
+        let error = Patterns::new(&["unet/diffusion_pytorch_model.bin"], &[""; 0]).err().unwrap();
         assert_eq!(
             error.to_string(),
             "`unet/diffusion_pytorch_model.bin` is not fetched: only safetensors, json, txt, onnx, onnx_data are, because \
              other formats can run code when they are read; convert it where you trust it: \
              pipeline.save_pretrained(folder, safe_serialization=True)"
         );
-        assert!(matches!(Patterns::new(&["a["]), Err(Error::Pattern { .. })));
+        assert!(matches!(Patterns::new(&["a["], &[""; 0]), Err(Error::Pattern { .. })));
     }
 }

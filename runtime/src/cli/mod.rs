@@ -8,6 +8,8 @@ mod inspect;
 mod names;
 mod output;
 mod prompts;
+#[cfg(feature = "hub")]
+mod pull;
 mod source;
 mod watch;
 
@@ -33,6 +35,9 @@ enum Command {
     Generate(Box<generate::Args>),
     /// Show what a bundle holds, or how a picture was made
     Inspect(inspect::Args),
+    /// Download a model of Hugging Face, and say where it lies
+    #[cfg(feature = "hub")]
+    Pull(pull::Args),
     /// Say what this machine has for running bundles, and what is wrong
     Doctor(doctor::Args),
     /// Print a completion script for a shell
@@ -47,6 +52,8 @@ pub fn main() -> std::process::ExitCode {
     run_classified(&console, classify, |printer| match command {
         Command::Generate(args) => generate::run(&args, printer),
         Command::Inspect(args) => inspect::run(&args, printer),
+        #[cfg(feature = "hub")]
+        Command::Pull(args) => pull::run(&args, printer),
         Command::Doctor(args) => doctor::run(&args, printer),
         Command::Completions(args) => {
             completions::<Cli>(args, printer)?;
@@ -58,6 +65,10 @@ pub fn main() -> std::process::ExitCode {
 
 /// Exit codes of the library's errors; every other error is one of usage.
 fn classify(error: &anyhow::Error) -> Option<ExitCode> {
+    #[cfg(feature = "hub")]
+    if error.downcast_ref().is_some_and(pleach_hub::Error::is_integrity) {
+        return Some(ExitCode::Integrity);
+    }
     let integrity = match (error.downcast_ref::<pipeline::Error>(), error.downcast_ref::<bundle::Error>()) {
         (Some(pipeline::Error::Cancelled), _) => return Some(ExitCode::Incomplete),
         (Some(error), _) => error.is_integrity(),

@@ -4,23 +4,10 @@ use anyhow::Result;
 use pleach_console::Printer;
 use pleach_runtime::bundle::Bundle;
 
-/// What an ONNX pipeline needs to draw. Checkpoints that lie in the same repository are left there.
-#[cfg(feature = "hub")]
-const FILES: [&str; 8] = [
-    "model_index.json",
-    "*.json",
-    "tokenizer/*",
-    "text_encoder/*.onnx*",
-    "unet/*.onnx*",
-    "vae_decoder/*.onnx*",
-    "vae_encoder/*.onnx*",
-    "router/*",
-];
-
 /// Opens the bundle in the folder `source`, or that of the Hugging Face id.
 #[cfg(feature = "hub")]
 pub fn open(source: &str, printer: &Printer) -> Result<Bundle> {
-    use pleach_hub::{Hub, Source};
+    use pleach_hub::{BUNDLE_FILES, Hub, Source};
 
     let id = match Source::parse(source) {
         Source::Folder(folder) => return Ok(Bundle::open(&folder)?),
@@ -28,7 +15,7 @@ pub fn open(source: &str, printer: &Printer) -> Result<Bundle> {
     };
     let copies = printer.copies("Fetching");
     let progress = |file: &str, position, total| copies.update(file, position, total);
-    let snapshot = Hub::from_env()?.resolve(&id, &FILES, &progress)?;
+    let snapshot = Hub::from_env()?.resolve(&id, &BUNDLE_FILES, &progress)?;
     Ok(Bundle::open(&snapshot.folder)?.named(format!("{}@{}", id.repository(), snapshot.commit)))
 }
 
