@@ -60,6 +60,23 @@ impl ClipTextConfig {
         Ok(config)
     }
 
+    /// The same as a transformers configuration.
+    pub fn to_json(&self) -> Value {
+        let act = if self.hidden_act == Unary::QuickGelu { "quick_gelu" } else { "gelu" };
+        json!({
+            "architectures": [NETWORK],
+            "model_type": "clip_text_model",
+            "vocab_size": self.vocab_size,
+            "hidden_size": self.hidden_size,
+            "intermediate_size": self.intermediate_size,
+            "num_hidden_layers": self.num_hidden_layers,
+            "num_attention_heads": self.num_attention_heads,
+            "max_position_embeddings": self.max_position_embeddings,
+            "hidden_act": act,
+            "layer_norm_eps": self.layer_norm_eps,
+        })
+    }
+
     /// The text encoder of Stable Diffusion 2.x (OpenCLIP ViT-H, penultimate layer): 340,387,840 parameters.
     pub fn sd2() -> Self {
         Self {

@@ -14,6 +14,7 @@ use crate::{
     trace::{Sink, Traced, Tracer},
     unet::{UNet, UNetConfig},
     vae::{Decoder, Encoder, VaeConfig},
+    vision::{Vision, VisionConfig},
 };
 use serde::{Deserialize, Serialize};
 use std::{iter::Sum, ops::Add, sync::Arc};
@@ -212,6 +213,14 @@ pub fn clip_text(config: &ClipTextConfig, tokens: usize) -> Result<Report> {
     count(|tracer, params| {
         let ids = input(Dtype::I64, &[1, tokens]);
         ClipText::new(config, params)?.forward(&Pass::plain(tracer), &ids).map(drop)
+    })
+}
+
+/// Counts a picture of these sides looked at.
+pub fn vision(config: &VisionConfig, [height, width]: [usize; 2]) -> Result<Report> {
+    count(|tracer, params| {
+        let picture = input(Dtype::F32, &[1, config.in_channels, height, width]);
+        Vision::new(config, params)?.forward(&Pass::plain(tracer), &picture).map(drop)
     })
 }
 

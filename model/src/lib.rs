@@ -28,3 +28,4 @@ pub mod tokenizer;
 pub mod trace;
 pub mod unet;
 pub mod vae;
+pub mod vision;

@@ -84,6 +84,27 @@ impl VaeConfig {
         }
     }
 
+    /// The same as a diffusers configuration.
+    pub fn to_json(&self) -> Value {
+        let levels = self.block_out_channels.len();
+        json!({
+            "_class_name": NETWORK,
+            "act_fn": "silu",
+            "block_out_channels": self.block_out_channels,
+            "down_block_types": vec!["DownEncoderBlock2D"; levels],
+            "in_channels": self.in_channels,
+            "latent_channels": self.latent_channels,
+            "layers_per_block": self.layers_per_block,
+            "mid_block_add_attention": self.mid_attention,
+            "norm_num_groups": self.norm_num_groups,
+            "out_channels": self.out_channels,
+            "scaling_factor": self.scaling_factor,
+            "up_block_types": vec!["UpDecoderBlock2D"; levels],
+            "use_quant_conv": self.quant_conv,
+            "use_post_quant_conv": self.post_quant_conv,
+        })
+    }
+
     /// Picture sides are this many times as long as latent sides.
     pub fn factor(&self) -> usize {
         1 << (self.block_out_channels.len() - 1)

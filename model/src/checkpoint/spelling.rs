@@ -16,6 +16,8 @@ pub enum Spelling {
     Bert,
     /// transformers' `MPNetModel`, alone or inside a sentence-transformers model.
     Mpnet,
+    /// Our own [`Vision`](crate::vision::Vision).
+    Vision,
 }
 
 /// How one network's names and shapes of old become those of today.
@@ -71,6 +73,8 @@ const MPNET: Table = Table {
     unused: &[POSITION_IDS, "pooler.", "lm_head."],
 };
 
+const VISION: Table = Table { prefixes: &[], modules: &[], pointwise: &[], unused: &[] };
+
 impl Spelling {
     fn table(self) -> &'static Table {
         match self {
@@ -79,6 +83,7 @@ impl Spelling {
             Self::ClipText => &CLIP_TEXT,
             Self::Bert => &BERT,
             Self::Mpnet => &MPNET,
+            Self::Vision => &VISION,
         }
     }
 

@@ -210,6 +210,16 @@ impl PipelineFolder {
 }
 
 impl Network {
+    /// The network whose `config.json` and weights lie in `folder`, whatever pipeline it belongs to.
+    ///
+    /// # Errors
+    /// [`Error::Json`], [`Error::File`].
+    pub fn open(folder: &Path) -> Result<Self> {
+        let config_path = folder.join("config.json");
+        let config = Value::Object(read_config(&config_path)?);
+        Ok(Self { folder: folder.to_owned(), config_path, config })
+    }
+
     /// Opens the weights, or their variant (`fp16`).
     ///
     /// # Errors
