@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use pleach_console::{CompletionArgs, ConsoleArgs, ExitCode, Printer, ReportArgs, completions, run};
-use pleach_trainer::doctor::Report;
+use pleach_trainer::{cli, doctor::Report};
 
 /// Train, prune and suppress with libtorch
 #[derive(Parser)]
@@ -16,16 +16,22 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Compute latents and text embeddings of a data set once, for training
+    Cache(cli::cache::CacheArgs),
     /// Say which libtorch was found, where, and what is wrong with it
     Doctor(ReportArgs),
+    /// Write pictures of the small world with captions
+    World(cli::world::WorldArgs),
     /// Write a shell's completions
     Completions(CompletionArgs),
 }
 
 fn main() -> std::process::ExitCode {
-    let cli = Cli::parse();
-    run(&cli.console, |printer| match &cli.command {
+    let parsed = Cli::parse();
+    run(&parsed.console, |printer| match &parsed.command {
+        Command::Cache(arguments) => cli::cache::run(arguments, printer),
         Command::Doctor(report) => doctor(report, printer),
+        Command::World(arguments) => cli::world::run(arguments, printer),
         Command::Completions(arguments) => {
             completions::<Cli>(*arguments, printer)?;
             Ok(ExitCode::Done)

@@ -3,12 +3,14 @@
 mod attention;
 mod error;
 mod ops;
+mod random;
 mod value;
 mod weights;
 
 pub use error::{Error, Result};
+pub use random::Initial;
 pub use tch::Device;
-pub use value::Value;
+pub use value::{Value, kind};
 pub use weights::{Variables, Weights};
 
 use crate::libtorch::libtorch;

@@ -63,7 +63,7 @@ impl TryFrom<Tensor> for Value {
 }
 
 /// libtorch's name of an element type.
-pub(super) fn kind(dtype: Dtype) -> Kind {
+pub fn kind(dtype: Dtype) -> Kind {
     match dtype {
         Dtype::F32 => Kind::Float,
         Dtype::F16 => Kind::Half,

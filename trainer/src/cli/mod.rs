@@ -1,0 +1,5 @@
+//! The subcommands of `pleach-train`, one file each.
+
+pub mod cache;
+mod checkpoint;
+pub mod world;
