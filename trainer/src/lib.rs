@@ -2,9 +2,14 @@
 
 pub mod cli;
 pub mod data;
+pub mod diffusion;
 pub mod doctor;
 pub mod encoders;
+pub mod learn;
 pub mod libtorch;
+pub mod native;
 pub mod random;
+pub mod run;
+pub mod sampling;
 pub mod torch;
 pub mod world;
