@@ -8,6 +8,7 @@ pub mod encoders;
 pub mod learn;
 pub mod libtorch;
 pub mod native;
+pub mod pretrain;
 pub mod random;
 pub mod run;
 pub mod sampling;

@@ -20,6 +20,8 @@ enum Command {
     Cache(cli::cache::CacheArgs),
     /// Say which libtorch was found, where, and what is wrong with it
     Doctor(ReportArgs),
+    /// Make the base model of the small world from nothing
+    Pretrain(cli::pretrain::PretrainArgs),
     /// Write pictures of the small world with captions
     World(cli::world::WorldArgs),
     /// Write a shell's completions
@@ -31,6 +33,7 @@ fn main() -> std::process::ExitCode {
     run(&parsed.console, |printer| match &parsed.command {
         Command::Cache(arguments) => cli::cache::run(arguments, printer),
         Command::Doctor(report) => doctor(report, printer),
+        Command::Pretrain(arguments) => cli::pretrain::run(arguments, printer),
         Command::World(arguments) => cli::world::run(arguments, printer),
         Command::Completions(arguments) => {
             completions::<Cli>(*arguments, printer)?;

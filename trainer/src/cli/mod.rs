@@ -2,4 +2,6 @@
 
 pub mod cache;
 mod checkpoint;
+pub mod pretrain;
+mod watch;
 pub mod world;

@@ -1,0 +1,184 @@
+//! The text encoder, trained as CLIP is (Radford et al. 2021): captions and pictures that belong together point the same way.
+
+use super::Examples;
+use crate::{
+    learn::Variable,
+    run::{LoopSettings, Loss, Result, Task},
+    torch::{Initial, Torch, Value, Variables},
+    world::{SIDE, tokenizer},
+};
+use pleach_model::{
+    backend::{Backend, Constant},
+    clip::{ClipText, ClipTextConfig},
+    layers::Linear,
+    op::Unary,
+    params::Params,
+    sites::Pass,
+    tokenizer::Tokenizer,
+    vision::{Vision, VisionConfig},
+};
+use serde::{Deserialize, Serialize};
+use tch::{Kind, Reduction, Tensor};
+
+/// The text encoder's part of the recipe.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TextRecipe {
+    /// Features of each position.
+    pub width: usize,
+    /// Layers.
+    pub layers: usize,
+    /// Attention heads.
+    pub heads: usize,
+    /// Features in which captions and pictures meet.
+    pub shared: usize,
+    /// Channels of the image tower's levels.
+    pub channels: Vec<usize>,
+    /// Pairs in a batch.
+    pub batch: usize,
+    /// The loop.
+    #[serde(rename = "loop")]
+    pub settings: LoopSettings,
+}
+
+impl Default for TextRecipe {
+    fn default() -> Self {
+        Self {
+            width: 128,
+            layers: 4,
+            heads: 4,
+            shared: 64,
+            channels: vec![32, 64, 96, 128],
+            batch: 64,
+            settings: super::loop_settings(700, 1e-3, Some(0.99)),
+        }
+    }
+}
+
+impl TextRecipe {
+    /// The text encoder's configuration.
+    pub fn config(&self) -> ClipTextConfig {
+        ClipTextConfig {
+            vocab_size: tokenizer::size(),
+            hidden_size: self.width,
+            intermediate_size: 4 * self.width,
+            num_hidden_layers: self.layers,
+            num_attention_heads: self.heads,
+            max_position_embeddings: 77,
+            hidden_act: Unary::Gelu,
+            layer_norm_eps: 1e-5,
+        }
+    }
+
+    /// The image tower's configuration: colours, and two channels that tell where in the picture a pixel is.
+    pub fn tower(&self) -> VisionConfig {
+        VisionConfig {
+            in_channels: 5,
+            block_out_channels: self.channels.clone(),
+            layers_per_block: 1,
+            norm_num_groups: 16,
+            features: 128,
+            heads: vec![("shared".to_owned(), (0..self.shared).map(|i| i.to_string()).collect())],
+        }
+    }
+}
+
+pub(super) struct TextTask<'a> {
+    torch: &'a Torch,
+    recipe: &'a TextRecipe,
+    seed: u64,
+    examples: &'a Examples,
+    tokenizer: &'a Tokenizer,
+    text: ClipText<Torch>,
+    projection: Linear<Torch>,
+    tower: Vision<Torch>,
+    scale: Value,
+    variables: Vec<Variable>,
+    places: Tensor,
+}
+
+/// Prefix of the image tower's tensors.
+pub(super) const TOWER: &str = "tower.";
+/// Logarithm of the largest factor of similarities, as in CLIP: ln 100.
+const MOST: f64 = 4.605_170_185_988_092;
+
+impl<'a> TextTask<'a> {
+    pub fn new(
+        torch: &'a Torch,
+        recipe: &'a TextRecipe,
+        seed: u64,
+        examples: &'a Examples,
+        tokenizer: &'a Tokenizer,
+    ) -> Result<Self> {
+        let source = Variables::new(Initial { seed });
+        let params = Params::new(torch, &source);
+        let text = ClipText::new(&recipe.config(), &params)?;
+        let projection = Linear::new(&params.at("text_projection"), recipe.width, recipe.shared, false)?;
+        let tower = Vision::new(&recipe.tower(), &params.at("tower"))?;
+        // A weight of one element starts at 1; CLIP starts at ln(1 / 0.07) = 2.66, and gets there soon.
+        let scale = params.at("logit_scale").get("weight", &[1])?;
+        let places = places(i64::from(SIDE))?.f_to_device(torch.device())?;
+        let variables = source.into_list();
+        Ok(Self { torch, recipe, seed, examples, tokenizer, text, projection, tower, scale, variables, places })
+    }
+
+    /// Captions at unit length, `[B, shared]`.
+    fn captions(&self, chosen: &[usize]) -> Result<Tensor> {
+        let captions = chosen.iter().map(|&index| self.tokenizer.encode(&self.examples.sample(index).caption));
+        let tokens = captions.collect::<Result<Vec<_>, _>>()?;
+        // Attention is causal: what follows the longest caption changes nothing.
+        let longest = tokens.iter().map(|tokens| tokens.length).max().unwrap_or(1);
+        let ids = tokens.iter().flat_map(|tokens| tokens.ids.iter().take(longest)).map(|&id| i64::from(id)).collect();
+        let ids = self.torch.constant(Constant::I64(ids), &[tokens.len(), longest])?;
+        let hidden = self.text.forward(&Pass::plain(self.torch), &ids)?;
+        let ends: Vec<i64> =
+            (0..).zip(&tokens).map(|(row, tokens)| row * longest as i64 + tokens.length as i64 - 1).collect();
+        let ends = Tensor::f_from_slice(&ends)?.f_to_device(self.torch.device())?;
+        let last = hidden.tensor().f_flatten(0, 1)?.f_index_select(0, &ends)?;
+        unit(self.projection.forward(self.torch, &Value::try_from(last)?)?.tensor())
+    }
+
+    /// Pictures at unit length, `[B, shared]`.
+    fn pictures(&self, chosen: &[usize]) -> Result<Tensor> {
+        let pictures = self.examples.pictures(chosen)?;
+        let (batch, _, height, width) = pictures.size4()?;
+        let places = self.places.f_expand([batch, 2, height, width], false)?;
+        let input = Tensor::f_cat(&[&pictures, &places], 1)?;
+        let seen = self.tower.forward(&Pass::plain(self.torch), &Value::try_from(input)?)?;
+        let head = seen.heads.first().ok_or_else(|| crate::torch::Error::Torch("the tower has no head".into()))?;
+        unit(head.tensor())
+    }
+}
+
+/// Column and row of each pixel, -1 to 1: `[1, 2, side, side]`.
+fn places(side: i64) -> Result<Tensor> {
+    let line = Tensor::f_linspace(-1.0, 1.0, side, (Kind::Float, tch::Device::Cpu))?;
+    let columns = line.f_reshape([1, 1, 1, side])?.f_expand([1, 1, side, side], false)?;
+    let rows = line.f_reshape([1, 1, side, 1])?.f_expand([1, 1, side, side], false)?;
+    Ok(Tensor::f_cat(&[columns, rows], 1)?)
+}
+
+fn unit(x: &Tensor) -> Result<Tensor> {
+    let norm = x.f_square()?.f_sum_dim_intlist([-1_i64].as_slice(), true, Kind::Float)?.f_clamp_min(1e-12)?.f_sqrt()?;
+    Ok(x.f_div(&norm)?)
+}
+
+impl Task for TextTask<'_> {
+    fn variables(&self) -> &[Variable] {
+        &self.variables
+    }
+
+    fn loss(&mut self, micro: u64) -> Result<Loss> {
+        let chosen = self.examples.choose(self.recipe.batch, self.seed, micro);
+        let (captions, pictures) = (self.captions(&chosen)?, self.pictures(&chosen)?);
+        let scale = self.scale.tensor().f_clamp_max(MOST)?.f_exp()?;
+        let similarity = captions.f_matmul(&pictures.f_transpose(0, 1)?)?.f_mul(&scale)?;
+        let own = Tensor::f_arange(chosen.len() as i64, (Kind::Int64, self.torch.device()))?;
+        let entropy = |scores: &Tensor| -> Result<Tensor> {
+            Ok(scores.f_cross_entropy_loss(&own, None::<Tensor>, Reduction::Mean, -100, 0.0)?)
+        };
+        let total = entropy(&similarity)?.f_add(&entropy(&similarity.f_transpose(0, 1)?)?)?.f_mul_scalar(0.5)?;
+        let right = similarity.f_argmax(1, false)?.f_eq_tensor(&own)?.f_to_kind(Kind::Float)?.f_mean(Kind::Float)?;
+        Ok(Loss { total, parts: vec![("matched", right)] })
+    }
+}

@@ -1,0 +1,59 @@
+//! Examples of the small world, drawn once and kept in memory.
+
+use crate::{
+    run::streams::{Use, choices},
+    torch::Result,
+    world::{SIDE, Sample, sample},
+};
+use rayon::prelude::*;
+use tch::{Kind, Tensor};
+
+/// Pictures and what is to be seen in them.
+pub(super) struct Examples {
+    samples: Vec<Sample>,
+    pixels: Vec<Vec<u8>>,
+}
+
+impl Examples {
+    /// The first `count` samples of the series of `seed`.
+    pub fn draw(seed: u64, count: u64) -> Self {
+        let drawn: Vec<(Sample, Vec<u8>)> = (0..count)
+            .into_par_iter()
+            .map(|index| {
+                let sample = sample(seed, index);
+                let pixels = sample.scene.draw().into_raw();
+                (sample, pixels)
+            })
+            .collect();
+        let (samples, pixels) = drawn.into_iter().unzip();
+        Self { samples, pixels }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.samples.len()
+    }
+
+    /// The example of a number that is below [`len`](Self::len).
+    pub fn sample(&self, index: usize) -> &Sample {
+        &self.samples[index]
+    }
+
+    /// Which examples make micro-batch number `micro` of the run with this seed.
+    pub fn choose(&self, batch: usize, seed: u64, micro: u64) -> Vec<usize> {
+        let mut random = choices(seed, Use::Data, micro);
+        (0..batch).map(|_| random.below(self.samples.len())).collect()
+    }
+
+    /// Their pictures: `[B, 3, 64, 64]` in [-1, 1].
+    ///
+    /// # Errors
+    /// What libtorch says.
+    pub fn pictures(&self, indices: &[usize]) -> Result<Tensor> {
+        let bytes: Vec<u8> = indices.iter().flat_map(|&index| &self.pixels[index]).copied().collect();
+        let side = i64::from(SIDE);
+        let pixels = Tensor::f_from_data_size(&bytes, &[indices.len() as i64, side, side, 3], Kind::Uint8)?;
+        let planes = pixels.f_permute([0, 3, 1, 2])?.f_to_kind(Kind::Float)?;
+        Ok(planes.f_div_scalar(127.5)?.f_sub_scalar(1.0)?.f_contiguous()?)
+    }
+}
