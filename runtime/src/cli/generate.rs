@@ -17,7 +17,7 @@ use std::{num::NonZeroUsize, path::PathBuf, time::Instant};
 /// The arguments of `pleach generate`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// What to draw with: the folder of a bundle or of an ONNX pipeline that Optimum exported, or a Hugging Face id (org/name[@revision])
+    /// What to draw with: the folder of a bundle or of an ONNX pipeline that Optimum exported, or a Hugging Face id: org/name or org/name@revision
     #[arg(value_name = "BUNDLE")]
     source: String,
 
