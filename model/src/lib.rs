@@ -7,6 +7,7 @@ pub mod checkpoint;
 pub mod clip;
 pub mod config;
 pub mod counter;
+pub mod cut;
 pub mod error;
 pub mod files;
 pub mod infer;

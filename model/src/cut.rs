@@ -1,0 +1,139 @@
+//! Which parts of the full network's parameters an architecture keeps (APTP's experts are cut out of their teacher like this).
+
+use crate::{
+    architecture::{Architecture, PrunableSite, SiteKind},
+    counter,
+    error::Result,
+    unet::UNetConfig,
+};
+use std::{collections::HashMap, ops::Range};
+
+/// What is kept of a parameter: ranges along one axis, ascending.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// The axis.
+    pub axis: usize,
+    /// Indices of the full parameter.
+    pub ranges: Vec<Range<usize>>,
+}
+
+/// The cuts of one architecture of a UNet.
+#[derive(Clone, Debug)]
+pub struct Cuts {
+    /// By path of the site: its kind, its units in the full network, the units kept.
+    sites: HashMap<String, (SiteKind, usize, Vec<usize>)>,
+}
+
+impl Cuts {
+    /// The cuts that make `architecture` out of the full network of `config`.
+    ///
+    /// # Errors
+    /// [`Error::Architecture`](crate::error::Error::Architecture) where it is none of this network.
+    pub fn new(config: &UNetConfig, architecture: &Architecture) -> Result<Self> {
+        // Building it checks it.
+        counter::unet(config, architecture, counter::At { height: 8, width: 8, tokens: 1 })?;
+        let kept = |site: PrunableSite| {
+            let units = architecture.kept(&site.path)?.to_vec();
+            (site.kind != SiteKind::Module).then_some((site.path, (site.kind, site.units, units)))
+        };
+        Ok(Self { sites: counter::unet_sites(config)?.into_iter().filter_map(kept).collect() })
+    }
+
+    /// What is kept of the parameter `name`, which has this shape in the full network; none where all of it is.
+    pub fn of(&self, name: &str, full: &[usize]) -> Option<Cut> {
+        let mut split = name.rmatch_indices('.').map(|(i, _)| (&name[..i], &name[i + 1..]));
+        let (path, layer) = split.find(|(path, _)| self.sites.contains_key(*path))?;
+        let (kind, units, kept) = self.sites.get(path)?;
+        // The axis of the units, and how many times they follow one another on it.
+        let (axis, times) = match (kind, layer) {
+            (SiteKind::ResnetGroups, "conv2.weight") => (1, 1),
+            (SiteKind::ResnetGroups, layer) => {
+                ["conv1.", "time_emb_proj.", "norm2."].iter().any(|start| layer.starts_with(start)).then_some((0, 1))?
+            }
+            (SiteKind::Heads, "to_out.0.weight") => (1, 1),
+            (SiteKind::Heads, layer) => {
+                ["to_q.", "to_k.", "to_v."].iter().any(|start| layer.starts_with(start)).then_some((0, 1))?
+            }
+            // Value half, then gate half.
+            (SiteKind::FeedForwardGroups, layer) if layer.starts_with("net.0.proj.") => (0, 2),
+            (SiteKind::FeedForwardGroups, "net.2.weight") => (1, 1),
+            _ => return None,
+        };
+        let length = full.get(axis)? / (units * times);
+        let range = |unit: usize| unit * length..(unit + 1) * length;
+        let ranges = (0..times).flat_map(|time| kept.iter().map(move |unit| range(time * units + unit))).collect();
+        Some(Cut { axis, ranges })
+    }
+}
+
+impl Architecture {
+    /// The same share of units at every site, the first ones, at least one.
+    pub fn uniform(sites: &[PrunableSite], share: f64) -> Self {
+        let widths = sites.iter().filter(|site| site.kind != SiteKind::Module);
+        widths.fold(Self::full(), |architecture, site| {
+            let kept = ((site.units as f64 * share).round() as usize).clamp(1, site.units);
+            if kept == site.units { architecture } else { architecture.keep(&site.path, (0..kept).collect()) }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> UNetConfig {
+        UNetConfig::sd21_base()
+    }
+
+    /// Whatever is cut has the shape that the cut network asks for, and what is not cut has the full one.
+    #[test]
+    fn cut_shapes_are_those_of_the_cut_network() {
+        let at = counter::At { height: 8, width: 8, tokens: 1 };
+        let full = counter::unet(&config(), &Architecture::full(), at).unwrap().tensors;
+        let full: HashMap<_, _> = full.into_iter().map(|spec| (spec.name, spec.shape)).collect();
+        let sites = counter::unet_sites(&config()).unwrap();
+        for share in [0.3, 0.5, 0.9] {
+            let architecture = Architecture::uniform(&sites, share).remove("down_blocks.0.resnets.1");
+            let cuts = Cuts::new(&config(), &architecture).unwrap();
+            for spec in counter::unet(&config(), &architecture, at).unwrap().tensors {
+                let mut shape = full[&spec.name].clone();
+                if let Some(cut) = cuts.of(&spec.name, &shape) {
+                    shape[cut.axis] = cut.ranges.iter().map(ExactSizeIterator::len).sum();
+                }
+                assert_eq!(shape, spec.shape, "{}", spec.name);
+            }
+        }
+    }
+
+    #[test]
+    fn units_are_where_the_network_has_them() {
+        let (resnet, attention) = ("down_blocks.0.resnets.0", "down_blocks.0.attentions.0.transformer_blocks.0");
+        let architecture = Architecture::full()
+            .keep(resnet, vec![0, 31])
+            .keep(format!("{attention}.attn2"), vec![1, 4])
+            .keep(format!("{attention}.ff"), vec![2]);
+        let cuts = Cuts::new(&config(), &architecture).unwrap();
+        let of = |path: &str, layer: &str, shape: &[usize]| cuts.of(&format!("{path}.{layer}"), shape);
+        let cut = |axis, ranges: &[Range<usize>]| Some(Cut { axis, ranges: ranges.to_vec() });
+        assert_eq!(of(resnet, "conv1.weight", &[320, 320, 3, 3]), cut(0, &[0..10, 310..320]));
+        assert_eq!(of(resnet, "norm2.bias", &[320]), cut(0, &[0..10, 310..320]));
+        assert_eq!(of(resnet, "conv2.weight", &[320, 320, 3, 3]), cut(1, &[0..10, 310..320]));
+        assert_eq!(of(resnet, "conv2.bias", &[320]), None);
+        assert_eq!(of(resnet, "norm1.weight", &[320]), None);
+        assert_eq!(of(attention, "attn2.to_k.weight", &[320, 1024]), cut(0, &[64..128, 256..320]));
+        assert_eq!(of(attention, "attn2.to_out.0.weight", &[320, 320]), cut(1, &[64..128, 256..320]));
+        assert_eq!(of(attention, "attn2.to_out.0.bias", &[320]), None);
+        assert_eq!(of(attention, "attn1.to_k.weight", &[320, 320]), None);
+        // 32 groups of 40 features in each half
+        assert_eq!(of(attention, "ff.net.0.proj.weight", &[2560, 320]), cut(0, &[80..120, 1360..1400]));
+        let only = std::slice::from_ref(&(80..120));
+        assert_eq!(of(attention, "ff.net.2.weight", &[320, 1280]), cut(1, only));
+        assert_eq!(of(attention, "ff.net.2.bias", &[320]), None);
+    }
+
+    #[test]
+    fn architectures_of_other_networks_are_refused() {
+        let message = Cuts::new(&config(), &Architecture::full().keep("down_blocks.9.resnets.0", vec![0])).unwrap_err();
+        assert!(message.to_string().contains("the network has no such site"), "{message}");
+    }
+}
