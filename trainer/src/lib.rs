@@ -5,6 +5,7 @@ pub mod data;
 pub mod diffusion;
 pub mod doctor;
 pub mod encoders;
+pub mod finetune;
 pub mod learn;
 pub mod libtorch;
 pub mod native;

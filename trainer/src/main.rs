@@ -20,6 +20,8 @@ enum Command {
     Cache(cli::cache::CacheArgs),
     /// Say which libtorch was found, where, and what is wrong with it
     Doctor(ReportArgs),
+    /// Fine-tune a student, pruned or not, with its teacher beside it
+    Finetune(cli::finetune::FinetuneArgs),
     /// Make the base model of the small world from nothing
     Pretrain(cli::pretrain::PretrainArgs),
     /// Write pictures of the small world with captions
@@ -33,6 +35,7 @@ fn main() -> std::process::ExitCode {
     run(&parsed.console, |printer| match &parsed.command {
         Command::Cache(arguments) => cli::cache::run(arguments, printer),
         Command::Doctor(report) => doctor(report, printer),
+        Command::Finetune(arguments) => cli::finetune::run(arguments, printer),
         Command::Pretrain(arguments) => cli::pretrain::run(arguments, printer),
         Command::World(arguments) => cli::world::run(arguments, printer),
         Command::Completions(arguments) => {

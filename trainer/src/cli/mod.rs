@@ -2,6 +2,7 @@
 
 pub mod cache;
 mod checkpoint;
+pub mod finetune;
 pub mod pretrain;
 mod watch;
 pub mod world;

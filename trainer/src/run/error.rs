@@ -102,6 +102,9 @@ pub enum Error {
     /// The small world's tokenizer cannot be written.
     #[error(transparent)]
     World(#[from] world::tokenizer::Error),
+    /// The cache of latents failed.
+    #[error(transparent)]
+    Cache(#[from] data::cache::Error),
     /// The noise schedule.
     #[error(transparent)]
     Schedule(#[from] ScheduleError),

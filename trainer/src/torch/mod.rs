@@ -11,7 +11,7 @@ pub use error::{Error, Result};
 pub use random::Initial;
 pub use tch::Device;
 pub use value::{Value, kind};
-pub use weights::{Variables, Weights};
+pub use weights::{Casting, CutWeights, Variables, Weights};
 
 use crate::libtorch::libtorch;
 use pleach_model::{

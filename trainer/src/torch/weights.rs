@@ -1,7 +1,7 @@
 //! Parameters for libtorch: out of a checkpoint, and as variables to be trained.
 
 use super::{Error, Torch, Value, error::reason, ops::dims, value::kind};
-use pleach_model::{self as model, checkpoint::Bound, params::Source, tensor::TensorSpec};
+use pleach_model::{self as model, checkpoint::Bound, cut::Cuts, params::Source, tensor::TensorSpec};
 use std::cell::RefCell;
 use tch::Tensor;
 
@@ -37,6 +37,65 @@ impl<'a> Weights<'a> {
 impl Source<Torch> for Weights<'_> {
     fn parameter(&self, torch: &Torch, spec: &TensorSpec) -> model::error::Result<Value> {
         self.read(torch, spec).map_err(|reason| model::error::Error::Parameter { name: spec.name.clone(), reason })
+    }
+}
+
+/// The parameters of a network that is cut out of a checkpoint of the full one, a tensor at a time.
+#[derive(Clone, Copy, Debug)]
+pub struct CutWeights<'a> {
+    tensors: &'a Bound<'a>,
+    cuts: &'a Cuts,
+}
+
+impl<'a> CutWeights<'a> {
+    /// `cuts` of the full network's tensors.
+    pub fn new(tensors: &'a Bound<'a>, cuts: &'a Cuts) -> Self {
+        Self { tensors, cuts }
+    }
+
+    fn cut(&self, torch: &Torch, spec: &TensorSpec) -> Result<Value, String> {
+        let view = self.tensors.get(&spec.name).map_err(|error| error.to_string())?;
+        let full = TensorSpec { name: spec.name.clone(), shape: view.shape.to_vec() };
+        let value = Weights(self.tensors).read(torch, &full)?;
+        let Some(cut) = self.cuts.of(&spec.name, &full.shape) else { return Ok(value) };
+        let kept: Vec<i64> = cut.ranges.into_iter().flatten().map(|index| index as i64).collect();
+        let kept = Tensor::f_from_slice(&kept).and_then(|kept| kept.f_to_device(torch.device));
+        let part = kept.and_then(|kept| value.tensor().f_index_select(cut.axis as i64, &kept)).map_err(reason)?;
+        Ok(Value::new(part, torch.dtype))
+    }
+}
+
+impl Source<Torch> for CutWeights<'_> {
+    fn parameter(&self, torch: &Torch, spec: &TensorSpec) -> model::error::Result<Value> {
+        let failed = |reason| model::error::Error::Parameter { name: spec.name.clone(), reason };
+        let value = self.cut(torch, spec).map_err(failed)?;
+        let found = value.fact().known().unwrap_or_default();
+        if found == spec.shape {
+            Ok(value)
+        } else {
+            Err(failed(format!("expected {:?}, found {found:?} after the cut", spec.shape)))
+        }
+    }
+}
+
+/// Variables in the type of the interpreter: for networks that compute in less precision than they learn in. Gradients pass through.
+#[derive(Clone, Copy, Debug)]
+pub struct Casting<'a>(&'a [(String, Value)]);
+
+impl<'a> Casting<'a> {
+    /// Variables in the order in which the network asks for its parameters.
+    pub fn new(variables: &'a [(String, Value)]) -> Self {
+        Self(variables)
+    }
+}
+
+impl Source<Torch> for Casting<'_> {
+    fn parameter(&self, torch: &Torch, spec: &TensorSpec) -> model::error::Result<Value> {
+        let failed = |reason| model::error::Error::Parameter { name: spec.name.clone(), reason };
+        let found = self.0.iter().find(|(name, _)| *name == spec.name);
+        let (_, value) = found.ok_or_else(|| failed("no variable has this name".into()))?;
+        let cast = value.tensor().f_to_kind(kind(torch.dtype)).map_err(|error| failed(reason(error)))?;
+        Ok(Value::new(cast, torch.dtype))
     }
 }
 

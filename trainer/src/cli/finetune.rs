@@ -1,0 +1,233 @@
+//! `pleach-train finetune`: a student of any architecture, with its teacher beside it.
+
+use super::{checkpoint, watch::Shown};
+use crate::{
+    data::{
+        Crop, Loader, LoaderOptions, OpenOptions, Transform,
+        cache::{Cache, CachedLoader, CachedOptions, Key},
+        open,
+    },
+    encoders::{LatentEncoder, TextEncoder},
+    finetune::{Batches, Finetuning, LossRecipe, Setting, Teacher, TrainRecipe},
+    libtorch::libtorch,
+    run::{Outcome, RunFolder, Start, Task, train, write_weights},
+};
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use pleach_console::{ExitCode, Interrupt, Printer, RecipeArgs, ReportArgs};
+use pleach_model::{
+    architecture::Architecture,
+    counter,
+    files::{self, AtomicFolder, Overwrite},
+    pipeline::PipelineFolder,
+    schedule::Schedule,
+    tensor::Dtype,
+    vae::VaeConfig,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use tch::Device;
+
+/// What is fetched of a teacher that is a Hugging Face id.
+const FILES: [&str; 6] = ["model_index.json", "tokenizer/*", "scheduler/*", "unet/*", "text_encoder/*", "vae/*"];
+/// An architecture names some hundred sites.
+const MAX_ARCHITECTURE: u64 = 16 << 20;
+
+/// What is left of the student.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Student {
+    /// The whole network.
+    #[default]
+    Full,
+    /// The same share of units at every site.
+    Uniform(f64),
+    /// What an architecture.json says.
+    File(PathBuf),
+}
+
+/// The whole recipe.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Recipe {
+    /// Folder of the teacher's diffusers pipeline, or a Hugging Face id.
+    pub teacher: String,
+    /// Folder with metadata.jsonl or metadata.csv, or a captions file of MS-COCO.
+    pub data: PathBuf,
+    /// Folder of the pictures, where the captions file does not lie beside them.
+    pub images: Option<PathBuf>,
+    /// A cache that `pleach-train cache` made of these data; without one pictures are encoded as they come, and cut at random.
+    pub cache: Option<PathBuf>,
+    /// Side of the pictures; 0 for what the UNet was made for.
+    pub resolution: usize,
+    /// Whether half of the pictures are mirrored.
+    pub flip: bool,
+    /// Threads that decode pictures.
+    pub workers: usize,
+    /// What is left of the student.
+    pub student: Student,
+    /// How it is trained.
+    pub train: TrainRecipe,
+}
+
+/// Weights of the losses that were published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Preset {
+    /// As the paper states them: a sum over blocks, no Min-SNR
+    Paper,
+    /// As the released code has them: a mean over blocks, Min-SNR with gamma 5
+    Code,
+}
+
+/// Where to compute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Place {
+    /// A CUDA device where there is one
+    Auto,
+    /// The processor
+    Cpu,
+    /// The first CUDA device
+    Cuda,
+}
+
+/// Arguments of `pleach-train finetune`.
+#[derive(Args, Clone, Debug)]
+pub struct FinetuneArgs {
+    /// Folder of the run and of the student that it makes
+    #[arg(short, long, value_name = "DIR")]
+    out: PathBuf,
+    /// Published weights of the losses, instead of the recipe's
+    #[arg(long, value_enum)]
+    preset: Option<Preset>,
+    /// Where to compute
+    #[arg(long, value_enum, default_value = "auto")]
+    device: Place,
+    /// Go on where the run in the folder stopped
+    #[arg(long)]
+    resume: bool,
+    #[command(flatten)]
+    recipe: RecipeArgs,
+    #[command(flatten)]
+    report: ReportArgs,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// A recipe, a checkpoint or data that are wrong; a loss that is not finite; a full disk.
+pub fn run(arguments: &FinetuneArgs, printer: &Printer) -> anyhow::Result<ExitCode> {
+    let mut recipe: Recipe = arguments.recipe.load()?;
+    match arguments.preset {
+        Some(Preset::Paper) => recipe.train.loss = LossRecipe::paper(),
+        Some(Preset::Code) => recipe.train.loss = LossRecipe::code(),
+        None => {}
+    }
+    recipe.train.settings.check()?;
+    anyhow::ensure!(
+        !recipe.teacher.is_empty(),
+        "the recipe names no `teacher`: a pipeline's folder or a Hugging Face id"
+    );
+    libtorch()?;
+    let device = match arguments.device {
+        Place::Cpu => Device::Cpu,
+        Place::Cuda => Device::Cuda(0),
+        Place::Auto => Device::cuda_if_available(),
+    };
+    let interrupt = Interrupt::install(printer)?;
+    let pipeline = PipelineFolder::open(&checkpoint::resolve(&recipe.teacher, &FILES, printer)?)?.checkpoint()?;
+    let teacher = Teacher::new(pipeline.unet.clone())?;
+    let vae = VaeConfig::from_json(&pipeline.vae.config)?;
+    let native = teacher.config().sample_size.unwrap_or(64) * vae.factor();
+    let side = if recipe.resolution == 0 { native } else { recipe.resolution };
+    let architecture = student(&recipe.student, &teacher)?;
+    let opened = open(&recipe.data, &OpenOptions { images: recipe.images.clone(), caption_column: None })?;
+    opened.warnings.iter().for_each(|warning| printer.warn(warning));
+    let text = TextEncoder::open(&pipeline, device, Dtype::F32)?;
+    let setting = Setting {
+        recipe: &recipe.train,
+        teacher: &teacher,
+        architecture: &architecture,
+        schedule: &Schedule::from_config(&pipeline.common.scheduler)?,
+        scaling: vae.scaling_factor,
+        null: text.encode(&[String::new()])?,
+        device,
+    };
+    let cache = match &recipe.cache {
+        Some(folder) => Some(Arc::new(Cache::open(folder, &Key::of(&*opened.dataset, &pipeline, side)?)?)),
+        None => None,
+    };
+    let TrainRecipe { batch, seed, .. } = recipe.train;
+    let batches = |position| match &cache {
+        Some(cache) => {
+            let options = CachedOptions { batch, seed, flip: recipe.flip };
+            Ok(Batches::Cached(Box::new(CachedLoader::new(cache.clone(), options, position)?)))
+        }
+        None => {
+            let transform = Transform { resolution: side, crop: Crop::Random, flip: recipe.flip };
+            let options = LoaderOptions { batch, seed, workers: recipe.workers.max(1), prefetch: 2 };
+            let printer = printer.clone();
+            Ok(Batches::Fresh {
+                loader: Box::new(Loader::start(opened.dataset.clone(), transform, options, position)?),
+                latents: Box::new(LatentEncoder::open(&pipeline, device, Dtype::F32)?),
+                text: Box::new(TextEncoder::open(&pipeline, device, Dtype::F32)?),
+                side,
+                warn: Box::new(move |line| printer.warn(line)),
+            })
+        }
+    };
+    let mut task = Finetuning::new(setting, batches)?;
+    let start = if arguments.resume { Start::Resume } else { Start::New };
+    let folder = RunFolder::open(&arguments.out, &recipe, start)?;
+    let outcome = train(&mut task, &recipe.train.settings, &folder, &Shown::new(printer, &interrupt, "Fine-tuning"))?;
+    if let Outcome::Interrupted { step } = outcome {
+        printer.note(format_args!("stopped after step {step}; the same command with --resume goes on from there"));
+        return Ok(ExitCode::Incomplete);
+    }
+    let unet = arguments.out.join("student/unet");
+    save(&unet, &teacher, &architecture, &task)?;
+    printer.status("Made", unet.display());
+    if arguments.report.json {
+        let at = counter::At { height: side / vae.factor(), width: side / vae.factor(), tokens: text.shape()[0] };
+        let [full, left] = [&Architecture::full(), &architecture].map(|a| counter::unet(teacher.config(), a, at));
+        let (full, left) = (full?, left?);
+        printer.json(&json!({
+            "unet": unet,
+            "steps": recipe.train.settings.steps,
+            "parameters": left.parameters(),
+            "macs": left.macs().exact,
+            "macs_ratio": left.macs().exact as f64 / full.macs().exact as f64,
+        }))?;
+    }
+    Ok(ExitCode::Done)
+}
+
+fn student(student: &Student, teacher: &Teacher) -> anyhow::Result<Architecture> {
+    match student {
+        Student::Full => Ok(Architecture::full()),
+        Student::Uniform(share) => {
+            anyhow::ensure!(*share > 0.0 && *share <= 1.0, "`student.uniform` is {share}; it must be in (0, 1]");
+            Ok(Architecture::uniform(&counter::unet_sites(teacher.config())?, *share))
+        }
+        Student::File(path) => {
+            let bytes = files::read_bounded(path, MAX_ARCHITECTURE)?;
+            serde_json::from_slice(&bytes).with_context(|| format!("{} is no architecture", path.display()))
+        }
+    }
+}
+
+/// The student as an expert's UNet lies in a family.
+fn save(folder: &Path, teacher: &Teacher, architecture: &Architecture, task: &dyn Task) -> anyhow::Result<()> {
+    let folder = AtomicFolder::create(folder, Overwrite::IfItHolds("architecture.json"))?;
+    let tensors: Vec<_> =
+        task.variables().iter().map(|(name, value)| (name.clone(), value.tensor().shallow_clone())).collect();
+    write_weights(&folder.path().join("diffusion_pytorch_model.safetensors"), &tensors, Dtype::F32)?;
+    let json = |value: serde_json::Value| format!("{value:#}\n");
+    files::write(&folder.path().join("config.json"), json(teacher.config().to_json()).as_bytes())?;
+    files::write(&folder.path().join("architecture.json"), json(serde_json::to_value(architecture)?).as_bytes())?;
+    folder.persist()?;
+    Ok(())
+}

@@ -1,0 +1,242 @@
+//! Fine-tuning a student, usually a pruned one, with its teacher beside it.
+
+mod batches;
+mod loss;
+
+pub use batches::{Batches, Latents, Making};
+pub use loss::{Blocks, LossRecipe, Outputs, Reduce, distillation};
+
+use crate::{
+    data::Position,
+    diffusion::Diffusion,
+    learn::Variable,
+    run::{self, LoopSettings, Loss, Result, Task},
+    torch::{self, Casting, CutWeights, Initial, Torch, Value, Variables, Weights},
+};
+use pleach_model::{
+    architecture::Architecture,
+    checkpoint::{Bound, Spelling},
+    counter,
+    cut::Cuts,
+    params::{Params, Source},
+    pipeline::Network,
+    schedule::Schedule,
+    sites::Pass,
+    tensor::Dtype,
+    unet::{UNet, UNetConfig},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tch::{Device, Tensor, no_grad};
+
+/// What the student starts from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Init {
+    /// The teacher's weights, cut.
+    #[default]
+    Teacher,
+    /// Random weights.
+    Random,
+}
+
+/// How a student is fine-tuned.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainRecipe {
+    /// Seed of batches and noise.
+    pub seed: u64,
+    /// What the student starts from.
+    pub init: Init,
+    /// What the networks compute in; weights and moments are f32.
+    pub precision: Dtype,
+    /// Latents in a micro-batch.
+    pub batch: usize,
+    /// Share of captions that are left out.
+    pub dropout: f64,
+    /// The loss.
+    pub loss: LossRecipe,
+    /// The loop.
+    #[serde(rename = "loop")]
+    pub settings: LoopSettings,
+}
+
+impl Default for TrainRecipe {
+    fn default() -> Self {
+        Self {
+            seed: 43,
+            init: Init::Teacher,
+            precision: Dtype::F32,
+            batch: 8,
+            dropout: 0.0,
+            loss: LossRecipe::default(),
+            settings: LoopSettings { ema: None, ..LoopSettings::default() },
+        }
+    }
+}
+
+/// A teacher's UNet: its files and what it is.
+pub struct Teacher {
+    config: UNetConfig,
+    network: Network,
+}
+
+impl Teacher {
+    /// The UNet in a component's folder.
+    ///
+    /// # Errors
+    /// A configuration that is not supported.
+    pub fn new(network: Network) -> Result<Self> {
+        Ok(Self { config: UNetConfig::from_json(&network.config)?, network })
+    }
+
+    /// Its sizes.
+    pub fn config(&self) -> &UNetConfig {
+        &self.config
+    }
+
+    /// Its tensors, handed to `use_`.
+    fn bound<T>(&self, use_: impl FnOnce(&Bound<'_>) -> Result<T>) -> Result<T> {
+        let checkpoint = self.network.weights(None)?;
+        let at = counter::At { height: 8, width: 8, tokens: 1 };
+        let tensors = counter::unet(&self.config, &Architecture::full(), at)?.tensors;
+        use_(&checkpoint.bind(&tensors, Spelling::Unet)?)
+    }
+}
+
+/// What fine-tuning works with.
+pub struct Setting<'a> {
+    /// The recipe.
+    pub recipe: &'a TrainRecipe,
+    /// The teacher.
+    pub teacher: &'a Teacher,
+    /// What is left of the student.
+    pub architecture: &'a Architecture,
+    /// The noise schedule.
+    pub schedule: &'a Schedule,
+    /// Factor of the latents.
+    pub scaling: f64,
+    /// Embedding of the empty caption, `[1, N, D]`.
+    pub null: Tensor,
+    /// Where to compute.
+    pub device: Device,
+}
+
+/// Fine-tuning as a [`Task`].
+pub struct Finetuning<'a> {
+    setting: Setting<'a>,
+    torch: Torch,
+    diffusion: Diffusion,
+    batches: Box<dyn FnMut(Position) -> Result<Batches> + 'a>,
+    current: Batches,
+    teacher: Option<UNet<Torch>>,
+    student: Option<UNet<Torch>>,
+    variables: Vec<Variable>,
+}
+
+impl<'a> Finetuning<'a> {
+    /// Loads teacher and student. `batches` opens the data at a position.
+    ///
+    /// # Errors
+    /// Weights that do not fit, an architecture of another network, data that cannot be opened.
+    pub fn new(setting: Setting<'a>, mut batches: impl FnMut(Position) -> Result<Batches> + 'a) -> Result<Self> {
+        let Setting { recipe, teacher, architecture, device, .. } = &setting;
+        let wide = Torch::new(*device, Dtype::F32)?;
+        let torch = Torch::new(*device, recipe.precision)?;
+        let cuts = Cuts::new(teacher.config(), architecture)?;
+        let build = |source: &dyn Source<Torch>| -> Result<UNet<Torch>> {
+            Ok(UNet::new(teacher.config(), architecture, &Params::new(&wide, source))?)
+        };
+        let (student, variables) = match recipe.init {
+            Init::Random => {
+                let source = Variables::new(Initial { seed: recipe.seed });
+                (build(&source)?, source.into_list())
+            }
+            Init::Teacher => teacher.bound(|bound| {
+                let source = Variables::new(CutWeights::new(bound, &cuts));
+                Ok((build(&source)?, source.into_list()))
+            })?,
+        };
+        let full = |bound: &Bound<'_>| -> Result<UNet<Torch>> {
+            let weights = Weights::new(bound);
+            Ok(UNet::new(teacher.config(), &Architecture::full(), &Params::new(&torch, &weights))?)
+        };
+        let teacher = if recipe.loss.distils() { Some(teacher.bound(full)?) } else { None };
+        let gamma = Some(recipe.loss.min_snr).filter(|gamma| *gamma > 0.0);
+        let diffusion = Diffusion::new(setting.schedule, gamma, *device)?;
+        let student = (recipe.precision == Dtype::F32).then_some(student);
+        let current = batches(Position::default())?;
+        Ok(Self { setting, torch, diffusion, batches: Box::new(batches), current, teacher, student, variables })
+    }
+
+    /// Output and block outputs of a network.
+    fn outputs(&self, network: &UNet<Torch>, inputs: [&Value; 3]) -> Result<Outputs> {
+        let blocks = Blocks::default();
+        let [sample, timesteps, context] = inputs;
+        let output = network.forward(&Pass::new(&self.torch, &blocks), sample, timesteps, context)?;
+        Ok(Outputs { prediction: output.tensor().shallow_clone(), blocks: blocks.into_outputs() })
+    }
+
+    /// The student in the type that it computes in.
+    fn with_student<T>(&self, work: impl FnOnce(&UNet<Torch>) -> Result<T>) -> Result<T> {
+        match &self.student {
+            Some(student) => work(student),
+            None => {
+                let source = Casting::new(&self.variables);
+                let params = Params::new(&self.torch, &source);
+                work(&UNet::new(self.setting.teacher.config(), self.setting.architecture, &params)?)
+            }
+        }
+    }
+}
+
+impl Task for Finetuning<'_> {
+    fn variables(&self) -> &[Variable] {
+        &self.variables
+    }
+
+    fn loss(&mut self, micro: u64) -> Result<Loss> {
+        let recipe = self.setting.recipe;
+        let making = Making {
+            scaling: self.setting.scaling,
+            dropout: recipe.dropout,
+            null: &self.setting.null,
+            seed: recipe.seed,
+            device: self.setting.device,
+        };
+        let Latents { latents, context } = self.current.next(micro, &making)?;
+        let noised = self.diffusion.noised(&latents, recipe.seed, micro)?;
+        let narrow = |tensor: &Tensor| -> Result<Value> {
+            Ok(Value::try_from(tensor.f_to_kind(torch::kind(self.torch.dtype()))?)?)
+        };
+        let (sample, context) = (narrow(&noised.sample)?, narrow(&context)?);
+        let timesteps = Value::try_from(noised.timesteps.shallow_clone())?;
+        let inputs = [&sample, &timesteps, &context];
+        let teacher = self.teacher.as_ref().map(|teacher| no_grad(|| self.outputs(teacher, inputs))).transpose()?;
+        self.with_student(|student| {
+            let student = self.outputs(student, inputs)?;
+            let diffusion = self.diffusion.loss(&student.prediction, &noised)?;
+            distillation(&recipe.loss, diffusion, &student, teacher.as_ref())
+        })
+    }
+
+    fn scales(&self) -> bool {
+        self.setting.recipe.precision == Dtype::F16
+    }
+
+    fn state(&self) -> serde_json::Value {
+        json!(self.current.position())
+    }
+
+    fn restore(&mut self, state: serde_json::Value) -> Result<()> {
+        let position = serde_json::from_value(state).map_err(|error| run::Error::Checkpoint {
+            path: "state.json".into(),
+            reason: format!("the position in the data: {error}"),
+        })?;
+        self.current = (self.batches)(position)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,205 @@
+//! Over the random pipeline of the fixtures, whose latents are half as wide as its pictures.
+
+use super::*;
+use crate::{
+    data::{ImageFolder, Loader, LoaderOptions, Transform},
+    encoders::{LatentEncoder, TextEncoder},
+    run::{Outcome, RunFolder, Start, Watch, train},
+    world,
+};
+use pleach_model::{
+    files::Overwrite,
+    pipeline::{CheckpointPipeline, PipelineFolder},
+    vae::VaeConfig,
+};
+use std::{cell::Cell, ops::ControlFlow, path::Path, sync::Arc};
+use tempfile::{TempDir, tempdir};
+
+const SIDE: usize = 16;
+
+struct Bench {
+    pipeline: CheckpointPipeline,
+    teacher: Teacher,
+    schedule: Schedule,
+    data: TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/sd2/pipeline");
+        let pipeline = PipelineFolder::open(&folder).unwrap().checkpoint().unwrap();
+        let data = tempdir().unwrap();
+        let request = world::folder::Request { count: 6, seed: 1, start: 0, one_object: true, captions_only: false };
+        let go_on = || ControlFlow::Continue(());
+        world::folder::write(&data.path().join("world"), &request, Overwrite::Never, &go_on).unwrap();
+        let teacher = Teacher::new(pipeline.unet.clone()).unwrap();
+        let schedule = Schedule::from_config(&pipeline.common.scheduler).unwrap();
+        Self { pipeline, teacher, schedule, data }
+    }
+
+    fn task<'a>(&'a self, recipe: &'a TrainRecipe, architecture: &'a Architecture) -> Finetuning<'a> {
+        let text = TextEncoder::open(&self.pipeline, Device::Cpu, Dtype::F32).unwrap();
+        let setting = Setting {
+            recipe,
+            teacher: &self.teacher,
+            architecture,
+            schedule: &self.schedule,
+            scaling: VaeConfig::from_json(&self.pipeline.vae.config).unwrap().scaling_factor,
+            null: text.encode(&[String::new()]).unwrap(),
+            device: Device::Cpu,
+        };
+        let dataset = Arc::new(ImageFolder::open(&self.data.path().join("world"), None).unwrap());
+        let open = move |position| {
+            let options = LoaderOptions { batch: recipe.batch, seed: recipe.seed, workers: 2, prefetch: 2 };
+            Ok(Batches::Fresh {
+                loader: Box::new(Loader::start(dataset.clone(), Transform::center(SIDE), options, position)?),
+                latents: Box::new(LatentEncoder::open(&self.pipeline, Device::Cpu, Dtype::F32)?),
+                text: Box::new(TextEncoder::open(&self.pipeline, Device::Cpu, Dtype::F32)?),
+                side: SIDE,
+                warn: Box::new(|line| panic!("{line}")),
+            })
+        };
+        Finetuning::new(setting, open).unwrap()
+    }
+
+    fn half(&self) -> Architecture {
+        Architecture::uniform(&counter::unet_sites(self.teacher.config()).unwrap(), 0.5)
+    }
+}
+
+fn recipe() -> TrainRecipe {
+    let mut recipe = TrainRecipe { batch: 2, ..TrainRecipe::default() };
+    recipe.settings.optimiser.rate.peak = 1e-3;
+    recipe
+}
+
+fn part(loss: &Loss, name: &str) -> f64 {
+    loss.parts.iter().find(|(part, _)| *part == name).map_or(f64::NAN, |(_, value)| value.double_value(&[]))
+}
+
+#[test]
+fn presets_are_the_papers_and_the_codes() {
+    let LossRecipe { diffusion, output, features, .. } = LossRecipe::paper();
+    assert_eq!((diffusion, output, features), (1.0, 2.0, 0.1));
+    assert_eq!((LossRecipe::paper().reduce, LossRecipe::paper().min_snr), (Reduce::Sum, 0.0));
+    assert_eq!((LossRecipe::code().reduce, LossRecipe::code().min_snr), (Reduce::Mean, 5.0));
+}
+
+#[test]
+fn a_student_that_is_its_teacher_has_nothing_to_learn_from_it() {
+    let (bench, recipe, full) = (Bench::new(), recipe(), Architecture::full());
+    let loss = bench.task(&recipe, &full).loss(0).unwrap();
+    assert_eq!((part(&loss, "output"), part(&loss, "features")), (0.0, 0.0));
+    assert_eq!(loss.total.double_value(&[]), part(&loss, "diffusion"));
+}
+
+#[test]
+fn the_parts_are_weighed_and_blocks_summed_or_averaged() {
+    let (bench, half) = (Bench::new(), Bench::new().half());
+    let loss = |loss: LossRecipe| {
+        let recipe = TrainRecipe { loss, ..recipe() };
+        let loss = bench.task(&recipe, &half).loss(3).unwrap();
+        (loss.total.double_value(&[]), ["diffusion", "output", "features"].map(|name| part(&loss, name)))
+    };
+    let code = LossRecipe { min_snr: 0.0, ..LossRecipe::code() };
+    let (mean, [diffusion, output, features]) = loss(code);
+    assert!(output > 0.0 && features > 0.0);
+    assert!((mean - (diffusion + 2.0 * output + 0.1 * features)).abs() < 1e-6 * mean);
+    let (_, [again, same, sum]) = loss(LossRecipe::paper());
+    assert_eq!((again, same), (diffusion, output));
+    // four down blocks, the middle one, four up blocks
+    assert!((sum - 9.0 * features).abs() < 1e-5 * sum);
+    let (alone, [only, without, none]) = loss(LossRecipe { output: 0.0, features: 0.0, ..code });
+    assert!(without.is_nan() && none.is_nan());
+    assert_eq!((alone, only), (diffusion, diffusion));
+}
+
+#[test]
+fn distilling_brings_the_student_nearer() {
+    let bench = Bench::new();
+    let half = bench.half();
+    let mut recipe = recipe();
+    recipe.loss = LossRecipe { diffusion: 0.0, ..LossRecipe::code() };
+    recipe.settings = LoopSettings { steps: 60, sample_every: 0, ..recipe.settings };
+    let folder = tempdir().unwrap();
+    let mut task = bench.task(&recipe, &half);
+    let before: f64 = (100..104).map(|micro| part(&task.loss(micro).unwrap(), "output")).sum();
+    let run = RunFolder::open(folder.path(), &recipe, Start::New).unwrap();
+    assert_eq!(train(&mut task, &recipe.settings, &run, &()).unwrap(), Outcome::Finished);
+    let after: f64 = (100..104).map(|micro| part(&task.loss(micro).unwrap(), "output")).sum();
+    assert!(after < 0.7 * before, "{after} after {before}");
+}
+
+/// Stops after so many looks.
+struct Stop(Cell<u64>);
+
+impl Watch for Stop {
+    fn event(&self, _: crate::run::Event<'_>) {}
+
+    fn interrupted(&self) -> bool {
+        self.0.set(self.0.get().saturating_sub(1));
+        self.0.get() == 0
+    }
+}
+
+#[test]
+fn interrupted_it_goes_on_with_the_same_data_and_bits() {
+    let bench = Bench::new();
+    let half = bench.half();
+    let mut recipe = recipe();
+    recipe.dropout = 0.5;
+    recipe.settings = LoopSettings { steps: 5, accumulate: 2, sample_every: 0, ..recipe.settings };
+    let finish = |stop: Option<u64>| {
+        let folder = tempdir().unwrap();
+        let mut start = Start::New;
+        if let Some(stop) = stop {
+            let run = RunFolder::open(folder.path(), &recipe, start).unwrap();
+            train(&mut bench.task(&recipe, &half), &recipe.settings, &run, &Stop(Cell::new(stop))).unwrap();
+            start = Start::Resume;
+        }
+        let run = RunFolder::open(folder.path(), &recipe, start).unwrap();
+        let mut task = bench.task(&recipe, &half);
+        train(&mut task, &recipe.settings, &run, &()).unwrap();
+        task.variables().iter().flat_map(|(_, value)| value.to_f32().unwrap()).map(f32::to_bits).collect::<Vec<_>>()
+    };
+    let expected = finish(None);
+    for stop in [1, 3] {
+        assert!(finish(Some(stop)) == expected, "stopped after {stop}");
+    }
+}
+
+#[test]
+fn half_precision_computes_nearly_the_same_and_keeps_wide_weights() {
+    let bench = Bench::new();
+    let half = bench.half();
+    let [wide, narrow] = [Dtype::F32, Dtype::Bf16].map(|precision| {
+        let recipe = TrainRecipe { precision, ..recipe() };
+        let mut task = bench.task(&recipe, &half);
+        let loss = task.loss(0).unwrap();
+        loss.total.backward();
+        assert!(task.variables().iter().all(|(_, value)| value.fact().dtype == Dtype::F32));
+        assert!(task.variables().iter().all(|(_, value)| value.tensor().grad().defined()));
+        loss.total.double_value(&[])
+    });
+    assert!((wide - narrow).abs() < 0.02 * wide, "{narrow} is not near {wide}");
+}
+
+#[test]
+fn weights_are_cut_out_of_the_teacher_or_random() {
+    let bench = Bench::new();
+    let half = bench.half();
+    let first = |init| {
+        let recipe = TrainRecipe { init, ..recipe() };
+        let task = bench.task(&recipe, &half);
+        let (name, value) =
+            &task.variables().iter().find(|(name, _)| name.ends_with("resnets.0.conv1.weight")).unwrap();
+        (name.clone(), value.to_f32().unwrap())
+    };
+    let (name, cut) = first(Init::Teacher);
+    let checkpoint = bench.pipeline.unet.weights(None).unwrap();
+    let full = checkpoint.get(&name).unwrap();
+    // The first half of the output channels are the first half of the numbers.
+    assert_eq!(cut, full.to_f32().unwrap()[..cut.len()]);
+    assert_eq!(2 * cut.len(), full.shape.iter().product::<usize>());
+    assert_ne!(first(Init::Random).1, cut);
+}
