@@ -1,6 +1,6 @@
 //! `pleach-train cache`: latents and text embeddings of a data set, computed once.
 
-use super::checkpoint;
+use super::{checkpoint, place::Place};
 use crate::{
     data::{
         Broken, OpenOptions, Opened,
@@ -18,7 +18,6 @@ use std::{
     path::{Path, PathBuf},
     time::Instant,
 };
-use tch::Device;
 
 /// What the encoders need of a repository. `?` stands for a character that a name may have or not have in all repositories, so that
 /// neither single files nor shards are asked for in vain.
@@ -84,16 +83,6 @@ enum Precision {
     F32,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Place {
-    /// On the GPU where there is one
-    Auto,
-    /// On the CPU
-    Cpu,
-    /// On the first GPU
-    Cuda,
-}
-
 /// What `--json` prints.
 #[derive(Serialize)]
 struct Report<'a> {
@@ -126,11 +115,7 @@ fn cache(arguments: &CacheArgs, printer: &Printer, interrupt: Interrupt) -> anyh
             Precision::F16 => Dtype::F16,
             Precision::F32 => Dtype::F32,
         },
-        device: match arguments.device {
-            Place::Auto => Device::cuda_if_available(),
-            Place::Cpu => Device::Cpu,
-            Place::Cuda => Device::Cuda(0),
-        },
+        device: arguments.device.device(),
         overwrite: arguments.overwrite,
         ..BuildOptions::default()
     };

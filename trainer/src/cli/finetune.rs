@@ -1,6 +1,6 @@
 //! `pleach-train finetune`: a student of any architecture, with its teacher beside it.
 
-use super::{checkpoint, watch::Shown};
+use super::{checkpoint, place::Place, watch::Shown};
 use crate::{
     data::{
         Crop, Loader, LoaderOptions, OpenOptions, Transform,
@@ -30,7 +30,6 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
-use tch::Device;
 
 /// What is fetched of a teacher that is a Hugging Face id.
 const FILES: [&str; 6] = ["model_index.json", "tokenizer/*", "scheduler/*", "unet/*", "text_encoder/*", "vae/*"];
@@ -83,17 +82,6 @@ enum Preset {
     Code,
 }
 
-/// Where to compute.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Place {
-    /// A CUDA device where there is one
-    Auto,
-    /// The processor
-    Cpu,
-    /// The first CUDA device
-    Cuda,
-}
-
 /// Arguments of `pleach-train finetune`.
 #[derive(Args, Clone, Debug)]
 pub struct FinetuneArgs {
@@ -132,11 +120,7 @@ pub fn run(arguments: &FinetuneArgs, printer: &Printer) -> anyhow::Result<ExitCo
         "the recipe names no `teacher`: a pipeline's folder or a Hugging Face id"
     );
     libtorch()?;
-    let device = match arguments.device {
-        Place::Cpu => Device::Cpu,
-        Place::Cuda => Device::Cuda(0),
-        Place::Auto => Device::cuda_if_available(),
-    };
+    let device = arguments.device.device();
     let interrupt = Interrupt::install(printer)?;
     let pipeline = PipelineFolder::open(&checkpoint::resolve(&recipe.teacher, &FILES, printer)?)?.checkpoint()?;
     let teacher = Teacher::new(pipeline.unet.clone())?;

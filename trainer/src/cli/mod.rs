@@ -3,6 +3,7 @@
 pub mod cache;
 mod checkpoint;
 pub mod finetune;
+mod place;
 pub mod pretrain;
 mod watch;
 pub mod world;
