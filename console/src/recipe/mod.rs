@@ -77,6 +77,12 @@ impl RecipeArgs {
     pub fn load<T: DeserializeOwned>(&self) -> Result<T, RecipeError> {
         load(self.recipe.as_deref(), &self.set)
     }
+
+    /// As [`load`](Self::load), over `defaults`: a key that neither the file nor an override names has its value there, also in a
+    /// table of which they name other keys. (A default that is an enum's variant with content cannot be changed to another one.)
+    pub fn load_over<T: Serialize + DeserializeOwned>(&self, defaults: &T) -> Result<T, RecipeError> {
+        load_over(defaults, self.recipe.as_deref(), &self.set)
+    }
 }
 
 /// The defaults of `T` (as serde knows them), replaced by the file's values, replaced by the overrides in their order.
@@ -89,6 +95,31 @@ pub fn load<T: DeserializeOwned>(path: Option<&Path>, overrides: &[Override]) ->
         change.apply(&mut table)?;
     }
     Ok(value::from_table(table)?)
+}
+
+/// `defaults`, replaced key by key by the file's values, replaced by the overrides in their order.
+pub fn load_over<T: Serialize + DeserializeOwned>(
+    defaults: &T,
+    path: Option<&Path>,
+    overrides: &[Override],
+) -> Result<T, RecipeError> {
+    let mut table = toml::Table::try_from(defaults)?;
+    if let Some(path) = path {
+        merge(&mut table, read(path)?);
+    }
+    for change in overrides {
+        change.apply(&mut table)?;
+    }
+    Ok(value::from_table(table)?)
+}
+
+fn merge(into: &mut toml::Table, from: toml::Table) {
+    for (key, value) in from {
+        match (into.get_mut(&key), value) {
+            (Some(toml::Value::Table(old)), toml::Value::Table(new)) => merge(old, new),
+            (_, value) => drop(into.insert(key, value)),
+        }
+    }
 }
 
 fn read(path: &Path) -> Result<toml::Table, RecipeError> {
@@ -182,6 +213,23 @@ mod tests {
         };
         assert_eq!(recipe(text, &sets).unwrap(), expected);
         assert_eq!(load::<Recipe>(None, &[]).unwrap(), Recipe::default());
+    }
+
+    #[test]
+    fn defaults_of_inner_tables_stay_where_only_other_keys_are_named() {
+        let defaults = Recipe { data: Data { folder: "images".into(), batch: 4 }, steps: 9, ..Recipe::default() };
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("recipe.toml");
+        std::fs::write(&path, "[data]\nbatch = 5\n").unwrap();
+        let changed = |path: Option<&Path>, sets: &[&str]| {
+            let sets: Vec<Override> = sets.iter().map(|set| set.parse().unwrap()).collect();
+            let recipe: Recipe = load_over(&defaults, path, &sets).unwrap();
+            (recipe.steps, recipe.data.folder, recipe.data.batch)
+        };
+        assert_eq!(changed(Some(&path), &[]), (9, "images".into(), 5));
+        assert_eq!(changed(None, &["data.batch=6", "sampler={custom={eta=1.0}}"]), (9, "images".into(), 6));
+        let unknown = load_over(&defaults, None, &["data.bach=1".parse().unwrap()]).unwrap_err();
+        assert!(matches!(unknown, RecipeError::Value(error) if error.to_string().contains("`data.batch`?")));
     }
 
     #[test]

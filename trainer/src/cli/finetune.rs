@@ -108,7 +108,7 @@ pub struct FinetuneArgs {
 /// # Errors
 /// A recipe, a checkpoint or data that are wrong; a loss that is not finite; a full disk.
 pub fn run(arguments: &FinetuneArgs, printer: &Printer) -> anyhow::Result<ExitCode> {
-    let mut recipe: Recipe = arguments.recipe.load()?;
+    let mut recipe: Recipe = arguments.recipe.load_over(&Recipe::default())?;
     match arguments.preset {
         Some(Preset::Paper) => recipe.train.loss = LossRecipe::paper(),
         Some(Preset::Code) => recipe.train.loss = LossRecipe::code(),
