@@ -25,6 +25,11 @@ impl Random {
         ((u128::from(self.bits()) * n as u128) >> 64) as usize
     }
 
+    /// True in this share of all cases.
+    pub fn chance(&mut self, share: f64) -> bool {
+        self.bits() >> 11 < (share * 2f64.powi(53)) as u64
+    }
+
     /// True half of the time.
     pub fn coin(&mut self) -> bool {
         self.bits() >> 63 == 1

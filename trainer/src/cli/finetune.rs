@@ -10,7 +10,7 @@ use crate::{
     encoders::{LatentEncoder, TextEncoder},
     finetune::{Batches, Finetuning, LossRecipe, Setting, Teacher, TrainRecipe},
     libtorch::libtorch,
-    run::{Outcome, RunFolder, Start, Task, train, write_weights},
+    run::{Outcome, RunFolder, Start, Task, named, train, write_weights},
 };
 use anyhow::Context;
 use clap::{Args, ValueEnum};
@@ -206,9 +206,7 @@ fn student(student: &Student, teacher: &Teacher) -> anyhow::Result<Architecture>
 /// The student as an expert's UNet lies in a family.
 fn save(folder: &Path, teacher: &Teacher, architecture: &Architecture, task: &dyn Task) -> anyhow::Result<()> {
     let folder = AtomicFolder::create(folder, Overwrite::IfItHolds("architecture.json"))?;
-    let tensors: Vec<_> =
-        task.variables().iter().map(|(name, value)| (name.clone(), value.tensor().shallow_clone())).collect();
-    write_weights(&folder.path().join("diffusion_pytorch_model.safetensors"), &tensors, Dtype::F32)?;
+    write_weights(&folder.path().join("diffusion_pytorch_model.safetensors"), &named(task), Dtype::F32)?;
     let json = |value: serde_json::Value| format!("{value:#}\n");
     files::write(&folder.path().join("config.json"), json(teacher.config().to_json()).as_bytes())?;
     files::write(&folder.path().join("architecture.json"), json(serde_json::to_value(architecture)?).as_bytes())?;

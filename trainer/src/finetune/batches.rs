@@ -106,8 +106,7 @@ fn drop_captions(context: &Tensor, micro: u64, making: &Making<'_>) -> Result<Te
     }
     let batch = context.size().first().copied().unwrap_or(0);
     let mut random = choices(making.seed, Use::Dropout, micro);
-    let threshold = (making.dropout * 2f64.powi(53)) as u64;
-    let dropped: Vec<i64> = (0..batch).map(|_| i64::from(random.bits() >> 11 < threshold)).collect();
+    let dropped: Vec<i64> = (0..batch).map(|_| i64::from(random.chance(making.dropout))).collect();
     let dropped = Tensor::f_from_slice(&dropped)?.f_to_kind(Kind::Bool)?.f_reshape([-1, 1, 1])?;
     let null = making.null.f_to_kind(context.f_kind()?)?.f_to_device(making.device)?;
     Ok(null.f_where_self(&dropped.f_to_device(making.device)?, context)?)

@@ -30,7 +30,6 @@ unsafe extern "C" {
         count: usize,
         weight: c_double,
     ) -> *mut c_char;
-    fn pleach_channels_last(tensor: *const C_tensor, out: *mut *mut C_tensor) -> *mut c_char;
     fn pleach_free(message: *mut c_char);
 }
 
@@ -111,18 +110,6 @@ pub fn lerp(tensors: &[&Tensor], towards: &[&Tensor], weight: f64) -> Result<()>
     let (list, to) = (pointers(tensors), pointers(towards));
     // SAFETY: as in `adamw`.
     checked(unsafe { pleach_lerp(list.as_ptr(), to.as_ptr(), list.len(), weight) })
-}
-
-/// The same elements, laid out with the channels last: the form in which convolutions are fastest.
-///
-/// # Errors
-/// A tensor that has not four dimensions.
-pub fn channels_last(tensor: &Tensor) -> Result<Tensor> {
-    let mut out = ptr::null_mut();
-    // SAFETY: as in `norms`.
-    checked(unsafe { pleach_channels_last(tensor.as_ptr(), &mut out) })?;
-    // SAFETY: as in `norms`.
-    Ok(unsafe { Tensor::from_ptr(out) })
 }
 
 fn pointers(tensors: &[&Tensor]) -> Vec<*const C_tensor> {

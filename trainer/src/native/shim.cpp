@@ -1,4 +1,4 @@
-// What training needs of libtorch and `tch` does not bind: kernels over lists of tensors, and memory formats.
+// What training needs of libtorch and `tch` does not bind: kernels over lists of tensors.
 // Each function returns null, or a message that the caller frees.
 
 #include <ATen/ATen.h>
@@ -64,11 +64,6 @@ char* pleach_lerp(at::Tensor* const* tensors, at::Tensor* const* towards, size_t
     auto t = list(tensors, count), to = list(towards, count);
     at::_foreach_lerp_(t, to, weight);
   });
-}
-
-// The same elements with channels last in memory.
-char* pleach_channels_last(const at::Tensor* tensor, at::Tensor** out) {
-  return guarded([&] { *out = new at::Tensor(tensor->contiguous(at::MemoryFormat::ChannelsLast)); });
 }
 
 void pleach_free(char* message) { std::free(message); }

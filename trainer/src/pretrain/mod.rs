@@ -19,7 +19,7 @@ pub use vae::VaeRecipe;
 
 use crate::{
     learn::{Decay, OptimiserSettings, RateSettings},
-    run::{self, LoopSettings, Outcome, Result, RunFolder, Start, Task, Watch, write_weights},
+    run::{self, LoopSettings, Outcome, Result, RunFolder, Start, Task, Watch, named, write_weights},
     torch::Torch,
     world::{SIDE, tokenizer},
 };
@@ -310,10 +310,6 @@ impl<'a> Pretraining<'a> {
 
 /// Name of diffusers' weights.
 const WEIGHTS: &str = "diffusion_pytorch_model";
-
-fn named(task: &dyn Task) -> Vec<(String, Tensor)> {
-    task.variables().iter().map(|(name, value)| (name.clone(), value.tensor().shallow_clone())).collect()
-}
 
 /// Stable Diffusion's schedule, sampled as Stable Diffusion 2.1-base is.
 fn scheduler() -> Value {

@@ -149,9 +149,8 @@ impl Task for UnetTask<'_> {
         let moments = self.frozen.moments.f_index_select(0, &Tensor::f_from_slice(&rows)?)?;
         let latents = posterior(&moments, self.context.autoencoder.scaling(), self.context.seed, micro)?;
         let mut random = choices(self.context.seed, Use::Dropout, micro);
-        let threshold = (self.recipe.dropout * 2f64.powi(53)) as u64;
         let captions = chosen.iter().map(|&index| {
-            if random.bits() >> 11 < threshold {
+            if random.chance(self.recipe.dropout) {
                 String::new()
             } else {
                 self.context.examples.sample(index).caption.clone()

@@ -168,7 +168,7 @@ pub fn train(task: &mut dyn Task, settings: &LoopSettings, folder: &RunFolder, w
     let mut metrics = Metrics::open(folder, first)?;
     watch.event(Event::Begin { step: first, steps: settings.steps });
     let mut mean = Mean::default();
-    let (mut since, mut written) = (Instant::now(), first);
+    let mut since = Instant::now();
     for step in first..settings.steps {
         learner.step(task, step, &mut mean)?;
         let done = step + 1;
@@ -191,10 +191,9 @@ pub fn train(task: &mut dyn Task, settings: &LoopSettings, folder: &RunFolder, w
             learner.save(task, folder, done, settings.keep)?;
             watch.event(Event::Saved { step: done });
             since += saving.elapsed();
-            written = done;
         }
         if stop && !last {
-            return Ok(Outcome::Interrupted { step: written });
+            return Ok(Outcome::Interrupted { step: done });
         }
     }
     metrics.plot()?;
@@ -317,6 +316,11 @@ fn tensors(variables: &[Variable]) -> Vec<Tensor> {
     variables.iter().map(|(_, value)| value.tensor().shallow_clone()).collect()
 }
 
+/// What a task learns, by name, to be written as weights.
+pub(crate) fn named(task: &dyn Task) -> Vec<(String, Tensor)> {
+    task.variables().iter().map(|(name, value)| (name.clone(), value.tensor().shallow_clone())).collect()
+}
+
 fn shallow(tensors: &[Tensor]) -> Vec<Tensor> {
     tensors.iter().map(Tensor::shallow_clone).collect()
 }
@@ -329,7 +333,7 @@ fn number(tensor: &Tensor) -> Result<f64> {
     torch(tensor.f_double_value(&[]))
 }
 
-/// Steps per second as people read it; what a report holds is a duration.
+/// Steps per second.
 fn pace(steps: u64, elapsed: Duration) -> f64 {
     steps as f64 / elapsed.as_secs_f64().max(1e-9)
 }
