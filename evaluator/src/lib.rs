@@ -1,10 +1,12 @@
 //! Judges what a bundle generates.
 //!
 //! - [`stats`]: how sure a count is, whether two models differ, and what many comparisons at once leave of it.
+//! - [`judge`]: whether pictures show what was asked for.
 //! - [`frechet`]: the distance between two sets of features, of which FID is the one over Inception's.
 
 mod error;
 pub mod frechet;
+pub mod judge;
 pub mod stats;
 
 pub use error::{Error, Result};

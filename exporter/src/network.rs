@@ -18,6 +18,7 @@ use pleach_model::{
     tensor::{Dtype, TensorSpec},
     unet::{UNet, UNetConfig},
     vae::{Decoder, Encoder, VaeConfig},
+    vision::{self, Vision, VisionConfig},
 };
 
 /// A network that becomes one graph.
@@ -38,7 +39,12 @@ pub enum Network {
     VaeDecoder(VaeConfig),
     /// A picture to mean and log-variance of its latents.
     VaeEncoder(VaeConfig),
+    /// A picture to features and the scores of heads. It belongs to no pipeline: it judges what pipelines draw.
+    Classifier(VisionConfig),
 }
+
+/// What a classifier's graph calls its penultimate layer.
+const FEATURES: &str = "features";
 
 /// An input of a graph.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,13 +56,22 @@ pub struct Port {
 }
 
 impl Network {
-    /// The folder of a bundle that the network's files stand in.
+    /// Path of one of its files in what is exported: below the component's folder of a bundle; a classifier stands alone.
+    pub fn file(&self, name: &str) -> String {
+        match self {
+            Self::Classifier(_) => name.to_owned(),
+            _ => format!("{}/{name}", self.component()),
+        }
+    }
+
+    /// What it is in a pipeline.
     pub fn component(&self) -> &'static str {
         match self {
             Self::TextEncoder(_) => "text_encoder",
             Self::Unet { .. } => "unet",
             Self::VaeDecoder(_) => "vae_decoder",
             Self::VaeEncoder(_) => "vae_encoder",
+            Self::Classifier(_) => "classifier",
         }
     }
 
@@ -66,13 +81,14 @@ impl Network {
             Self::TextEncoder(_) => "CLIPTextModel",
             Self::Unet { .. } => "UNet2DConditionModel",
             Self::VaeDecoder(_) | Self::VaeEncoder(_) => "AutoencoderKL",
+            Self::Classifier(_) => vision::CLASS,
         }
     }
 
-    /// What its graphs are written for. The text encoder's attention is too small for another form of it to pay.
+    /// What its graphs are written for. The text encoder's attention is too small for another form of it to pay, a classifier has none.
     pub fn targets(&self) -> &'static [Target] {
         match self {
-            Self::TextEncoder(_) => &[Target::PORTABLE],
+            Self::TextEncoder(_) | Self::Classifier(_) => &[Target::PORTABLE],
             Self::Unet { .. } | Self::VaeDecoder(_) | Self::VaeEncoder(_) => &[Target::PORTABLE, Target::CPU],
         }
     }
@@ -83,6 +99,7 @@ impl Network {
             Self::TextEncoder(_) => Spelling::ClipText,
             Self::Unet { .. } => Spelling::Unet,
             Self::VaeDecoder(_) | Self::VaeEncoder(_) => Spelling::AutoencoderKl,
+            Self::Classifier(_) => Spelling::Vision,
         }
     }
 
@@ -90,17 +107,18 @@ impl Network {
     pub fn checkpoint(&self) -> Result<Vec<TensorSpec>> {
         Ok(match self {
             Self::VaeDecoder(config) | Self::VaeEncoder(config) => counter::vae_tensors(config)?,
-            Self::TextEncoder(_) | Self::Unet { .. } => self.count(At::SD512)?.tensors,
+            Self::TextEncoder(_) | Self::Unet { .. } | Self::Classifier(_) => self.count(At::SD512)?.tensors,
         })
     }
 
-    /// Parameters, and what one pass costs for a picture of these latents.
+    /// Parameters, and what one pass costs for a picture of these latents; for a classifier, a picture of this size.
     pub fn count(&self, at: At) -> Result<Report> {
         Ok(match self {
             Self::TextEncoder(config) => counter::clip_text(config, config.max_position_embeddings)?,
             Self::Unet { config, architecture, .. } => counter::unet(config, architecture, at)?,
             Self::VaeDecoder(config) => counter::vae_decoder(config, at)?,
             Self::VaeEncoder(config) => counter::vae_encoder(config, at)?,
+            Self::Classifier(config) => counter::vision(config, [at.height, at.width])?,
         })
     }
 
@@ -126,16 +144,21 @@ impl Network {
             ],
             Self::VaeDecoder(config) => vec![picture("latent_sample", config.latent_channels)],
             Self::VaeEncoder(config) => vec![picture("sample", config.in_channels)],
+            Self::Classifier(config) => vec![picture("sample", config.in_channels)],
         }
     }
 
-    /// Name of what the graph gives.
-    pub fn output(&self) -> &'static str {
+    /// Names of what the graph gives, in order.
+    pub fn outputs(&self) -> Vec<String> {
+        let one = |name: &str| vec![name.to_owned()];
         match self {
-            Self::TextEncoder(_) => "last_hidden_state",
-            Self::Unet { .. } => "out_sample",
-            Self::VaeDecoder(_) => "sample",
-            Self::VaeEncoder(_) => "latent_parameters",
+            Self::TextEncoder(_) => one("last_hidden_state"),
+            Self::Unet { .. } => one("out_sample"),
+            Self::VaeDecoder(_) => one("sample"),
+            Self::VaeEncoder(_) => one("latent_parameters"),
+            Self::Classifier(config) => {
+                one(FEATURES).into_iter().chain(config.heads.iter().map(|head| head.name.clone())).collect()
+            }
         }
     }
 
@@ -146,27 +169,31 @@ impl Network {
         params: &Params<B>,
         dtype: Dtype,
         inputs: &[B::Value],
-    ) -> error::Result<B::Value> {
-        let result = match (self, inputs) {
-            (Self::TextEncoder(config), [ids]) => ClipText::new(config, params)?.forward(pass, ids),
+    ) -> error::Result<Vec<B::Value>> {
+        let results = match (self, inputs) {
+            (Self::TextEncoder(config), [ids]) => vec![ClipText::new(config, params)?.forward(pass, ids)?],
             (Self::Unet { config, architecture, .. }, [sample, timestep, context]) => {
                 let (sample, context) = (pass.cast(sample, dtype)?, pass.cast(context, dtype)?);
                 // The timestep stays in f32: half precision cannot tell late ones apart once they are multiplied.
-                UNet::new(config, architecture, params)?.forward(pass, &sample, timestep, &context)
+                vec![UNet::new(config, architecture, params)?.forward(pass, &sample, timestep, &context)?]
             }
             (Self::VaeDecoder(config), [latents]) => {
-                Decoder::new(config, params)?.forward(pass, &pass.cast(latents, dtype)?)
+                vec![Decoder::new(config, params)?.forward(pass, &pass.cast(latents, dtype)?)?]
             }
             (Self::VaeEncoder(config), [picture]) => {
-                Encoder::new(config, params)?.forward(pass, &pass.cast(picture, dtype)?)
+                vec![Encoder::new(config, params)?.forward(pass, &pass.cast(picture, dtype)?)?]
+            }
+            (Self::Classifier(config), [picture]) => {
+                let seen = Vision::new(config, params)?.forward(pass, &pass.cast(picture, dtype)?)?;
+                [seen.features].into_iter().chain(seen.heads).collect()
             }
             _ => {
                 let facts: Vec<Fact> = inputs.iter().map(|value| pass.fact(value)).collect();
                 let reason = format!("takes {} inputs", self.inputs().len());
-                Err(error::Error::op("", self.component(), &facts, reason))
+                return Err(error::Error::op("", self.component(), &facts, reason));
             }
-        }?;
-        pass.cast(&result, Dtype::F32)
+        };
+        results.iter().map(|result| pass.cast(result, Dtype::F32)).collect()
     }
 
     /// Records the network with parameters of type `dtype`.
@@ -174,8 +201,8 @@ impl Network {
         graph::record(dtype, |b, params| {
             let declare = |port: Port| b.with(|recorder| recorder.input(port.name, port.fact));
             let inputs: Vec<_> = self.inputs().into_iter().map(declare).collect();
-            let result = self.forward(&Pass::plain(b), params, dtype, &inputs)?;
-            Ok(vec![(self.output().to_owned(), result)])
+            let results = self.forward(&Pass::plain(b), params, dtype, &inputs)?;
+            Ok(self.outputs().into_iter().zip(results).collect())
         })
     }
 }

@@ -10,7 +10,7 @@ use pleach_model::{
     manifest::Component,
     noise::Generator,
     params::Params,
-    reference::{Reference, Weights},
+    reference::{self, Reference, Weights},
     sites::Pass,
     tensor::Dtype,
 };
@@ -36,6 +36,8 @@ struct Size {
 pub struct Difference {
     /// The graph's file in the bundle.
     pub file: String,
+    /// Which of its outputs.
+    pub output: String,
     /// Shape of the result.
     pub shape: Vec<usize>,
     /// Largest difference of a number.
@@ -98,20 +100,24 @@ pub fn verify(
         for run in &runs {
             let inputs = run.inputs.iter().map(Input::tensor).collect::<Result<Vec<_>>>()?;
             let outputs = session.run(&inputs)?;
-            let result = outputs.first().filter(|output| output.shape() == run.shape).ok_or_else(|| Error::Output {
-                file: graph.file.clone(),
-                expected: run.shape.clone(),
-                found: outputs.first().map(|output| output.shape().to_vec()),
-            })?;
-            let (max_abs, max_rel, cosine) = Difference::measure(&result.view().to_f32(), &run.result);
-            differences.push(Difference {
-                file: graph.file.clone(),
-                shape: run.shape.clone(),
-                max_abs,
-                max_rel,
-                cosine,
-                tolerance: tolerance(component.precision),
-            });
+            for (i, expected) in run.results.iter().enumerate() {
+                let output = outputs.get(i).filter(|output| output.shape() == expected.shape);
+                let output = output.ok_or_else(|| Error::Output {
+                    file: graph.file.clone(),
+                    expected: expected.shape.clone(),
+                    found: outputs.get(i).map(|output| output.shape().to_vec()),
+                })?;
+                let (max_abs, max_rel, cosine) = Difference::measure(&output.view().to_f32(), &expected.numbers);
+                differences.push(Difference {
+                    file: graph.file.clone(),
+                    output: expected.name.clone(),
+                    shape: expected.shape.clone(),
+                    max_abs,
+                    max_rel,
+                    cosine,
+                    tolerance: tolerance(component.precision),
+                });
+            }
         }
     }
     Ok(differences)
@@ -124,8 +130,13 @@ fn engine_error(error: pleach_runtime::engine::GraphError) -> Error {
 /// Inputs and what the reference makes of them.
 struct Run {
     inputs: Vec<Input>,
+    results: Vec<Output>,
+}
+
+struct Output {
+    name: String,
     shape: Vec<usize>,
-    result: Vec<f32>,
+    numbers: Vec<f32>,
 }
 
 struct Input {
@@ -157,16 +168,21 @@ impl Run {
             .collect::<Result<Vec<_>, _>>()?;
         // In f32 whatever the graph's precision: the checkpoint is the truth.
         let params = Params::new(&reference, &weights);
-        let result = network.forward(&Pass::plain(&reference), &params, Dtype::F32, &values)?;
-        let (shape, numbers) = (result.shape().to_vec(), result.floats().unwrap_or_default().to_vec());
-        Ok(Self { inputs, shape, result: numbers })
+        let results = network.forward(&Pass::plain(&reference), &params, Dtype::F32, &values)?;
+        let output = |(name, value): (String, reference::Value)| Output {
+            name,
+            shape: value.shape().to_vec(),
+            numbers: value.floats().unwrap_or_default().to_vec(),
+        };
+        Ok(Self { inputs, results: network.outputs().into_iter().zip(results).map(output).collect() })
     }
 }
 
-/// Random numbers for an input. Pictures of the autoencoder are as many times larger than latents as it makes them smaller.
+/// Random numbers for an input. Pictures are as many times larger than latents as the network makes them smaller.
 fn input(network: &Network, port: Port, size: Size, generator: &mut Generator) -> Input {
     let factor = match network {
         Network::VaeEncoder(config) => config.factor(),
+        Network::Classifier(config) => config.factor(),
         Network::TextEncoder(_) | Network::Unet { .. } | Network::VaeDecoder(_) => 1,
     };
     let symbol = |name: &str| match name {
@@ -195,7 +211,8 @@ mod tests {
     fn difference(result: &[f32], reference: &[f32]) -> Difference {
         let (max_abs, max_rel, cosine) = Difference::measure(result, reference);
         let shape = vec![result.len()];
-        Difference { file: "unet/model.onnx".into(), shape, max_abs, max_rel, cosine, tolerance: 1e-4 }
+        let (file, output) = ("unet/model.onnx".into(), "out_sample".into());
+        Difference { file, output, shape, max_abs, max_rel, cosine, tolerance: 1e-4 }
     }
 
     #[test]

@@ -16,7 +16,8 @@ use crate::{
 };
 use serde_json::{Map, Value, json};
 
-const NETWORK: &str = "PleachVision";
+/// What its configuration calls its class.
+pub const CLASS: &str = "PleachVision";
 /// Epsilon of every norm.
 const NORM_EPS: f64 = 1e-5;
 
@@ -33,8 +34,57 @@ pub struct VisionConfig {
     pub norm_num_groups: usize,
     /// Features that the heads see.
     pub features: usize,
-    /// Names of the heads and what each distinguishes.
-    pub heads: Vec<(String, Vec<String>)>,
+    /// The heads, in order.
+    pub heads: Vec<Head>,
+}
+
+/// What one head distinguishes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Its name: `style`.
+    pub name: String,
+    /// The classes, in the order of their scores.
+    pub classes: Vec<String>,
+    /// Whether they exclude each other.
+    pub choice: Choice,
+}
+
+/// How the scores of a head are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// A picture shows exactly one: the class of the highest score (softmax).
+    OneOf,
+    /// A picture shows any number of them: those with a score above 0 (sigmoid).
+    AnyOf,
+}
+
+impl Choice {
+    const ALL: [Self; 2] = [Self::OneOf, Self::AnyOf];
+
+    fn key(self) -> &'static str {
+        match self {
+            Self::OneOf => "one_of",
+            Self::AnyOf => "any_of",
+        }
+    }
+}
+
+impl Head {
+    /// Numbers of the classes that these scores find.
+    pub fn found(&self, scores: &[f32]) -> Vec<usize> {
+        match self.choice {
+            Choice::OneOf => (0..scores.len()).max_by(|&a, &b| scores[a].total_cmp(&scores[b])).into_iter().collect(),
+            Choice::AnyOf => (0..scores.len()).filter(|&class| scores[class] > 0.0).collect(),
+        }
+    }
+
+    fn from_json(name: &str, value: &Value) -> Option<Self> {
+        let object = value.as_object().filter(|object| object.len() == 1)?;
+        let (choice, list) = Choice::ALL.into_iter().find_map(|choice| Some((choice, object.get(choice.key())?)))?;
+        let words = list.as_array().filter(|list| !list.is_empty())?.iter();
+        let classes = words.map(|word| Some(word.as_str()?.to_owned())).collect::<Option<_>>()?;
+        Some(Self { name: name.to_owned(), classes, choice })
+    }
 }
 
 impl VisionConfig {
@@ -43,15 +93,16 @@ impl VisionConfig {
     /// # Errors
     /// Names the first field that is missing or malformed.
     pub fn from_json(value: &Value) -> Result<Self> {
-        let fields = Fields::new(NETWORK, value)?;
-        fields.only(&[("_class_name", json!(NETWORK))])?;
+        let fields = Fields::new(CLASS, value)?;
+        fields.only(&[("_class_name", json!(CLASS))])?;
         let heads = fields.get("heads").and_then(Value::as_object);
-        let heads = heads.ok_or_else(|| fields.error("heads", "missing; expected an object of lists of strings"))?;
-        let head = |(name, classes): (&String, &Value)| {
-            let list = classes.as_array().filter(|list| !list.is_empty());
-            let words = list.and_then(|list| list.iter().map(|word| Some(word.as_str()?.to_owned())).collect());
-            let words = words.ok_or_else(|| fields.error("heads", format!("{name}: expected a list of strings")))?;
-            Ok((name.clone(), words))
+        let heads = heads.ok_or_else(|| fields.error("heads", "missing; expected an object of heads"))?;
+        let head = |(name, value): (&String, &Value)| {
+            Head::from_json(name, value).ok_or_else(|| {
+                let reason =
+                    format!("{name}: expected {{\"one_of\": [...]}} or {{\"any_of\": [...]}} with names of classes");
+                fields.error("heads", reason)
+            })
         };
         let config = Self {
             in_channels: fields.count("in_channels", Some(3))?,
@@ -71,11 +122,17 @@ impl VisionConfig {
         }
     }
 
+    /// Pixels of a picture, each way, that one position of the last level stands for.
+    pub fn factor(&self) -> usize {
+        1 << self.block_out_channels.len()
+    }
+
     /// The same as a configuration.
     pub fn to_json(&self) -> Value {
-        let heads: Map<String, Value> = self.heads.iter().map(|(name, words)| (name.clone(), json!(words))).collect();
+        let head = |head: &Head| (head.name.clone(), json!({ head.choice.key(): head.classes }));
+        let heads: Map<String, Value> = self.heads.iter().map(head).collect();
         json!({
-            "_class_name": NETWORK,
+            "_class_name": CLASS,
             "in_channels": self.in_channels,
             "block_out_channels": self.block_out_channels,
             "layers_per_block": self.layers_per_block,
@@ -129,7 +186,7 @@ impl<B: Backend> Vision<B> {
             Ok(Level { resnets: (0..config.layers_per_block).map(resnet).collect::<Result<_>>()?, sampler })
         };
         let last = channels[channels.len() - 1];
-        let head = |(name, classes): &(String, Vec<String>)| {
+        let head = |Head { name, classes, .. }: &Head| {
             Linear::new(&p.at(format_args!("heads.{name}")), config.features, classes.len(), true)
         };
         Ok(Self {

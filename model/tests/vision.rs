@@ -8,7 +8,7 @@ use pleach_model::{
     reference::{self, Reference},
     sites::Pass,
     tensor::TensorSpec,
-    vision::{Vision, VisionConfig},
+    vision::{Choice, Head, Vision, VisionConfig},
 };
 use serde_json::json;
 
@@ -19,7 +19,10 @@ fn config() -> VisionConfig {
         layers_per_block: 1,
         norm_num_groups: 4,
         features: 5,
-        heads: vec![("style".into(), vec!["flat".into(), "dotted".into()]), ("shape".into(), vec!["star".into()])],
+        heads: vec![
+            Head { name: "style".into(), classes: vec!["flat".into(), "dotted".into()], choice: Choice::OneOf },
+            Head { name: "shape".into(), classes: vec!["star".into()], choice: Choice::AnyOf },
+        ],
     }
 }
 
@@ -43,9 +46,21 @@ fn configurations_are_read_as_written() {
         VisionConfig::from_json(&value).unwrap_err().to_string()
     };
     assert!(message(&[("block_out_channels", json!([6]))]).contains("6 channels do not fall into 4 groups"));
-    assert!(message(&[("heads", json!({"style": []}))]).contains("style: expected a list of strings"));
-    assert!(message(&[("heads", json!(null))]).contains("missing; expected an object of lists of strings"));
+    for wrong in [json!([]), json!({"one_of": []}), json!({"one_of": [1]}), json!({"one_of": ["a"], "any_of": ["b"]})] {
+        assert!(message(&[("heads", json!({"style": wrong}))]).contains("style: expected {\"one_of\": [...]}"));
+    }
+    assert!(message(&[("heads", json!(null))]).contains("missing; expected an object of heads"));
     assert!(message(&[("_class_name", json!("UNet2DConditionModel"))]).contains("PleachVision"));
+}
+
+#[test]
+fn scores_are_read_as_the_head_says() {
+    let [style, _] = config().heads.try_into().unwrap();
+    assert_eq!(style.found(&[-3.0, -1.0]), [1]);
+    let shape = Head { choice: Choice::AnyOf, ..style };
+    assert_eq!(shape.found(&[-3.0, -1.0]), [0; 0]);
+    assert_eq!(shape.found(&[3.0, 1.0]), [0, 1]);
+    assert_eq!(shape.found(&[f32::NAN, 1.0]), [1]);
 }
 
 #[test]

@@ -8,8 +8,10 @@ pub use bootstrap::Bootstrap;
 pub use comparison::{holm, mcnemar_exact};
 pub use rate::wilson_interval;
 
+use serde::Serialize;
+
 /// The ends of a confidence interval.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Interval {
     /// The lower end.
     pub low: f64,

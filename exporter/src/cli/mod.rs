@@ -41,7 +41,7 @@ enum Command {
 
 #[derive(clap::Args)]
 struct Arguments {
-    /// Folder of a diffusers pipeline, or a Hugging Face id: org/name or org/name@revision
+    /// Folder of a diffusers pipeline or of a classifier, or a Hugging Face id: org/name or org/name@revision
     checkpoint: String,
     /// Folder of the bundle; appears whole or not at all
     #[arg(short, long, value_name = "BUNDLE")]

@@ -33,12 +33,12 @@ struct File<'a> {
 
 impl<'a> Report<'a> {
     pub fn new(exported: &'a Exported) -> Self {
-        let components = &exported.manifest.components;
-        let mut rows = vec![Row::new("text_encoder", &components.text_encoder)];
-        rows.extend(components.unet.iter().map(|expert| Row::new("unet", &expert.component)));
-        rows.push(Row::new("vae_decoder", &components.vae_decoder));
-        rows.extend(components.vae_encoder.iter().map(|component| Row::new("vae_encoder", component)));
-        Self { bundle: exported.folder.as_deref(), components: rows, verification: &exported.differences }
+        let components = exported.components().into_iter().map(|(name, component)| Row::new(name, component));
+        Self {
+            bundle: exported.folder.as_deref(),
+            components: components.collect(),
+            verification: &exported.differences,
+        }
     }
 
     /// Size of all networks together.
@@ -73,7 +73,8 @@ impl<'a> Report<'a> {
     fn print_verification(&self, printer: &Printer) -> Result<(), PrintError> {
         let columns = [
             ("graph", Align::Left),
-            ("result", Align::Left),
+            ("output", Align::Left),
+            ("shape", Align::Left),
             ("largest difference", Align::Right),
             ("relative", Align::Right),
             ("cosine", Align::Right),
@@ -81,12 +82,12 @@ impl<'a> Report<'a> {
         ];
         let mut table = Table::new(columns);
         for difference in self.verification {
-            let Difference { file, shape, max_abs, max_rel, cosine, tolerance, .. } = difference;
+            let Difference { file, output, shape, max_abs, max_rel, cosine, tolerance } = difference;
             let shape = shape.iter().map(ToString::to_string).collect::<Vec<_>>().join("x");
             let verdict =
                 if difference.passed() { "ok".to_owned() } else { format!("more than the {tolerance:.0e} allowed") };
             let (max_abs, max_rel) = (format!("{max_abs:.1e}"), format!("{max_rel:.1e}"));
-            table.row([file.clone(), shape, max_abs, max_rel, format!("{cosine:.9}"), verdict]);
+            table.row([file.clone(), output.clone(), shape, max_abs, max_rel, format!("{cosine:.9}"), verdict]);
         }
         printer.line("")?;
         printer.table(&table)

@@ -1,5 +1,6 @@
-//! From a checkpoint to a bundle.
+//! From a checkpoint to a bundle, or to a graph where it is a classifier.
 
+mod classifier;
 mod index;
 mod network;
 mod others;
@@ -48,16 +49,54 @@ pub struct Exported {
     /// The bundle's folder; none where it was verified and failed, and therefore not kept.
     pub folder: Option<PathBuf>,
     /// What it holds.
-    pub manifest: Bundle,
+    pub what: What,
     /// How far its graphs are from the reference.
     pub differences: Vec<Difference>,
 }
 
-/// Writes the bundle of the diffusers pipeline in the folder `checkpoint`. It appears whole or not at all.
+/// What an export has made.
+#[derive(Clone, Debug)]
+pub enum What {
+    /// A bundle, with this manifest.
+    Bundle(Bundle),
+    /// A classifier.
+    Classifier(Component),
+}
+
+impl Exported {
+    /// The manifest of a bundle.
+    pub fn manifest(&self) -> Option<&Bundle> {
+        match &self.what {
+            What::Bundle(manifest) => Some(manifest),
+            What::Classifier(_) => None,
+        }
+    }
+
+    /// The networks with their names, in the order of the pipeline.
+    pub fn components(&self) -> Vec<(&'static str, &Component)> {
+        match &self.what {
+            What::Bundle(manifest) => {
+                let Components { text_encoder, unet, vae_decoder, vae_encoder } = &manifest.components;
+                let mut all = vec![("text_encoder", text_encoder)];
+                all.extend(unet.iter().map(|expert| ("unet", &expert.component)));
+                all.push(("vae_decoder", vae_decoder));
+                all.extend(vae_encoder.iter().map(|component| ("vae_encoder", component)));
+                all
+            }
+            What::Classifier(component) => vec![("classifier", component)],
+        }
+    }
+}
+
+/// Writes the bundle of the diffusers pipeline in the folder `checkpoint`, or the graph of the classifier there. It appears whole or
+/// not at all.
 ///
 /// # Errors
 /// Whatever is wrong with the checkpoint, before anything is written; files that cannot be written; [`Error::Interrupted`].
 pub fn export(checkpoint: &Path, bundle: &Path, options: &Options, watch: &dyn Watch) -> Result<Exported> {
+    if let Some(network) = classifier::find(checkpoint)? {
+        return classifier::export(network, bundle, options, watch);
+    }
     let source = Source::open(checkpoint, options.variant.as_deref())?;
     let tensors = source.bind()?;
     let jobs = jobs(&source, &tensors, options.precision)?;
@@ -82,7 +121,7 @@ pub fn export(checkpoint: &Path, bundle: &Path, options: &Options, watch: &dyn W
     manifest.write(folder.path())?;
     let passed = differences.iter().all(Difference::passed);
     let folder = passed.then(|| folder.persist()).transpose()?;
-    Ok(Exported { folder, manifest, differences })
+    Ok(Exported { folder, what: What::Bundle(manifest), differences })
 }
 
 /// The networks of one checkpoint.

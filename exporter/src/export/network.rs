@@ -60,14 +60,15 @@ impl Plan {
         self.layout.bytes
     }
 
-    /// Writes the data file `NAME.onnx_data` into the component's folder below `root`, which is made.
+    /// Writes the data file `NAME.onnx_data` into the network's folder below `root`, which is made.
     ///
     /// # Errors
     /// See [`weights::write`].
     pub fn write_weights(&self, name: &str, tensors: &Bound, root: &Path, watch: &dyn Watch) -> Result<Written> {
-        let folder = root.join(self.network.component());
-        fs::create_dir_all(&folder).map_err(|source| files::Error::Folder { folder: folder.clone(), source })?;
-        weights::write(&self.graph, &self.layout, tensors, &folder.join(data_file(name)), watch)
+        let path = root.join(self.network.file(&data_file(name)));
+        let folder = path.parent().unwrap_or(root);
+        fs::create_dir_all(folder).map_err(|source| files::Error::Folder { folder: folder.to_owned(), source })?;
+        weights::write(&self.graph, &self.layout, tensors, &path, watch)
     }
 
     /// Writes the graphs `NAME.onnx`, `NAME.cpu.onnx` beside the data file and tells what the component is.
@@ -76,14 +77,13 @@ impl Plan {
     /// See [`lower`]; files that cannot be written.
     pub fn write_graphs(&self, name: &str, context: &Context, written: &Written, root: &Path) -> Result<Component> {
         let Self { network, precision, graph, layout } = self;
-        let in_bundle = |file: &str| format!("{}/{file}", network.component());
         let write = |target: &Target| {
             let metadata = self.metadata(context, target);
             let about = About { name: network.class(), data_file: &data_file(name), metadata: &metadata };
             let mut model = lower(graph, layout, target, about)?;
             fill_inline(&mut model, &written.inline);
             let contents = model.encode_to_vec();
-            let file = in_bundle(&format!("{name}{}.onnx", target.suffix()));
+            let file = network.file(&format!("{name}{}.onnx", target.suffix()));
             files::write(&root.join(&file), &contents)?;
             let (bytes, sha256) = (contents.len() as u64, Sha256::of(&contents));
             Ok(manifest::Graph { file, flavour: target.flavour, sha256, bytes })
@@ -92,7 +92,7 @@ impl Plan {
         let report = network.count(context.counted_at)?;
         Ok(Component {
             graphs,
-            weights: written.data.map(|digest| FileEntry::new(in_bundle(&data_file(name)), digest)),
+            weights: written.data.map(|digest| FileEntry::new(network.file(&data_file(name)), digest)),
             precision: *precision,
             parameters: report.parameters(),
             macs: report.macs(),

@@ -1,7 +1,7 @@
 //! The files of a bundle that are no networks: copied byte for byte, and the index.
 
 use super::{index::bundle_index, source::Source};
-use crate::{error::Result, network::Network};
+use crate::error::Result;
 use pleach_model::{files, manifest::FileEntry};
 use std::{
     fs,
@@ -12,8 +12,8 @@ use std::{
 pub(super) fn write_others(source: &Source, root: &Path) -> Result<Vec<FileEntry>> {
     let mut entries = Vec::new();
     for part in &source.parts {
-        for component in part.networks.iter().map(Network::component) {
-            entries.push(copy(&part.config_path, root, format!("{component}/config.json"))?);
+        for network in &part.networks {
+            entries.push(copy(&part.config_path, root, network.file("config.json"))?);
         }
     }
     entries.push(copy(&source.common.scheduler_path, root, "scheduler/scheduler_config.json".into())?);
@@ -40,7 +40,7 @@ fn files_of(folder: &Path) -> Result<Vec<(String, PathBuf)>, files::Error> {
     Ok(found)
 }
 
-fn copy(from: &Path, root: &Path, file: String) -> Result<FileEntry> {
+pub(super) fn copy(from: &Path, root: &Path, file: String) -> Result<FileEntry> {
     let to = root.join(&file);
     if let Some(folder) = to.parent() {
         fs::create_dir_all(folder).map_err(|source| files::Error::Folder { folder: folder.to_owned(), source })?;

@@ -93,7 +93,7 @@ impl Source {
 }
 
 impl Part {
-    fn open(stored: pipeline::Network, variant: Option<&str>, networks: Vec<Network>) -> Result<Self> {
+    pub fn open(stored: pipeline::Network, variant: Option<&str>, networks: Vec<Network>) -> Result<Self> {
         Ok(Self { checkpoint: stored.weights(variant)?, networks, config_path: stored.config_path })
     }
 

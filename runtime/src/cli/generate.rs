@@ -25,7 +25,7 @@ pub struct Args {
     #[arg(value_name = "PROMPT")]
     prompt: Vec<String>,
 
-    /// Read prompts from a file, one in each line; - is standard input
+    /// Read prompts from a file, one in each line (of a .jsonl file, its `prompt` or `text`); - is standard input
     #[arg(long, value_name = "FILE")]
     prompts: Option<PathBuf>,
 

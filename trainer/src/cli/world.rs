@@ -27,6 +27,9 @@ pub struct WorldArgs {
     /// Write metadata.jsonl alone, for prompts
     #[arg(long)]
     captions_only: bool,
+    /// Leave out samples whose captions stand in this metadata.jsonl; may be repeated
+    #[arg(long, value_name = "FILE")]
+    except: Vec<PathBuf>,
     /// Replace a folder that this command wrote
     #[arg(long)]
     overwrite: bool,
@@ -49,7 +52,7 @@ struct Report {
 pub fn run(arguments: &WorldArgs, printer: &Printer) -> anyhow::Result<ExitCode> {
     let begin = Instant::now();
     let &WorldArgs { count, seed, start, one_object, captions_only, .. } = arguments;
-    let request = Request { count, seed, start, one_object, captions_only };
+    let request = Request { count, seed, start, one_object, captions_only, except: arguments.except.clone() };
     let overwrite = if arguments.overwrite { files::Overwrite::IfItHolds(MARK) } else { files::Overwrite::Never };
     let interrupt = Interrupt::install(printer)?;
     let bar = printer.progress(count, "Drawing", "pictures");

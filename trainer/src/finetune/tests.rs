@@ -29,7 +29,7 @@ impl Bench {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/sd2/pipeline");
         let pipeline = PipelineFolder::open(&folder).unwrap().checkpoint().unwrap();
         let data = tempdir().unwrap();
-        let request = world::folder::Request { count: 6, seed: 1, start: 0, one_object: true, captions_only: false };
+        let request = world::folder::Request { count: 6, seed: 1, one_object: true, ..Default::default() };
         let go_on = || ControlFlow::Continue(());
         world::folder::write(&data.path().join("world"), &request, Overwrite::Never, &go_on).unwrap();
         let teacher = Teacher::new(pipeline.unet.clone()).unwrap();

@@ -14,7 +14,7 @@ use crate::{
 use pleach_model::{
     params::Params,
     sites::Pass,
-    vision::{Seen, Vision, VisionConfig},
+    vision::{Choice, Head, Seen, Vision, VisionConfig},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -49,10 +49,9 @@ impl Default for JudgeRecipe {
 impl JudgeRecipe {
     /// The network's configuration.
     pub fn config(&self) -> VisionConfig {
-        let words = |all: &[&str]| all.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
-        let styles: Vec<&str> = Style::ALL.iter().map(|style| style.word()).collect();
-        let shapes: Vec<&str> = Shape::ALL.iter().map(|shape| shape.word()).collect();
-        let colours: Vec<&str> = Colour::ALL.iter().map(|colour| colour.word()).collect();
+        fn head(name: &str, choice: Choice, classes: impl Iterator<Item = &'static str>) -> Head {
+            Head { name: name.to_owned(), classes: classes.map(str::to_owned).collect(), choice }
+        }
         VisionConfig {
             in_channels: 3,
             block_out_channels: self.channels.clone(),
@@ -60,9 +59,9 @@ impl JudgeRecipe {
             norm_num_groups: 16,
             features: self.features,
             heads: vec![
-                ("style".to_owned(), words(&styles)),
-                ("shape".to_owned(), words(&shapes)),
-                ("colour".to_owned(), words(&colours)),
+                head("style", Choice::OneOf, Style::ALL.iter().map(|style| style.word())),
+                head("shape", Choice::AnyOf, Shape::ALL.iter().map(|shape| shape.word())),
+                head("colour", Choice::AnyOf, Colour::ALL.iter().map(|colour| colour.word())),
             ],
         }
     }

@@ -15,7 +15,7 @@ use pleach_model::{
     params::Params,
     sites::Pass,
     tokenizer::Tokenizer,
-    vision::{Vision, VisionConfig},
+    vision::{Choice, Head, Vision, VisionConfig},
 };
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Reduction, Tensor};
@@ -78,7 +78,11 @@ impl TextRecipe {
             layers_per_block: 1,
             norm_num_groups: 16,
             features: 128,
-            heads: vec![("shared".to_owned(), (0..self.shared).map(|i| i.to_string()).collect())],
+            heads: vec![Head {
+                name: "shared".to_owned(),
+                classes: (0..self.shared).map(|i| i.to_string()).collect(),
+                choice: Choice::AnyOf,
+            }],
         }
     }
 }

@@ -5,10 +5,11 @@ use crate::{
     learn::Variable,
     run::{
         LoopSettings, Loss, Result, Task, grid,
-        streams::{Use, noise},
+        streams::{Use, choices, noise},
     },
     sampling::pictures,
     torch::{Initial, Torch, Value, Variables},
+    world::SIDE,
 };
 use image::RgbImage;
 use pleach_model::{
@@ -31,10 +32,20 @@ pub struct VaeRecipe {
     pub groups: usize,
     /// Pictures in a batch.
     pub batch: usize,
-    /// Weight of the mean absolute error of differences between neighbouring pixels: what keeps edges and stripes sharp.
+    /// Side of the squares that are cut out of the pictures at first, and for how many micro-batches: a step on them costs a fraction,
+    /// and most of what an autoencoder learns is local.
+    pub crop: u32,
+    /// See `crop`.
+    pub crops: u64,
+    /// Weight of the mean absolute error, which the mean squared error is added to. Alone it would hold a plateau for long: most of
+    /// a picture is background, and the median of what a pixel may show is background too.
+    pub absolute: f64,
+    /// Weight of the mean squared error of differences between neighbouring pixels: what keeps edges and stripes sharp.
     pub edges: f64,
     /// Weight of the Kullback-Leibler divergence, per element of the latents.
     pub kl: f64,
+    /// What the log-variance of the latents starts from. From 0 the noise would drown what the encoder has to say at first.
+    pub log_variance: f64,
     /// The loop.
     #[serde(rename = "loop")]
     pub settings: LoopSettings,
@@ -45,11 +56,15 @@ impl Default for VaeRecipe {
         Self {
             channels: vec![32, 64, 96],
             layers: 1,
-            groups: 16,
+            groups: 8,
             batch: 16,
+            crop: 32,
+            crops: 2400,
+            absolute: 0.1,
             edges: 1.0,
             kl: 1e-4,
-            settings: super::loop_settings(1500, 1e-3, Some(0.995)),
+            log_variance: -6.0,
+            settings: super::loop_settings(2800, 1e-3, Some(0.995)),
         }
     }
 }
@@ -83,7 +98,27 @@ impl<'a> VaeTask<'a> {
         let source = Variables::new(Initial { seed });
         let params = Params::new(torch, &source);
         let (encoder, decoder) = (Encoder::new(&config, &params)?, Decoder::new(&config, &params)?);
-        Ok(Self { torch, recipe, seed, examples, encoder, decoder, variables: source.into_list() })
+        let variables = source.into_list();
+        let channels = config.latent_channels as i64;
+        for (_, bias) in variables.iter().filter(|(name, _)| name == "quant_conv.bias") {
+            no_grad(|| bias.tensor().f_narrow(0, channels, channels)?.f_fill_(recipe.log_variance).map(drop))?;
+        }
+        Ok(Self { torch, recipe, seed, examples, encoder, decoder, variables })
+    }
+
+    /// What is seen of pictures in micro-batch number `micro`.
+    fn crop(&self, pictures: &Tensor, micro: u64) -> Result<Tensor> {
+        let side = i64::from(self.recipe.crop.min(SIDE));
+        if micro >= self.recipe.crops {
+            return Ok(pictures.shallow_clone());
+        }
+        let mut random = choices(self.seed, Use::Crop, micro);
+        let mut offset = || random.below((SIDE as i64 - side + 1) as usize) as i64;
+        let parts = (0..pictures.size4()?.0).map(|i| {
+            let picture = pictures.f_narrow(0, i, 1)?.f_narrow(2, offset(), side)?;
+            picture.f_narrow(3, offset(), side)
+        });
+        Ok(Tensor::f_cat(&parts.collect::<Result<Vec<_>, _>>()?, 0)?)
     }
 
     /// Reconstruction and moments; the posterior is drawn where `noise` is given.
@@ -101,14 +136,9 @@ impl<'a> VaeTask<'a> {
     }
 }
 
-/// Mean absolute difference.
-fn l1(a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    Ok(a.f_sub(b)?.f_abs()?.f_mean(Kind::Float)?)
-}
-
-/// Differences between neighbours along an axis.
+/// Mean squared difference between neighbours along an axis.
 fn slope(x: &Tensor, axis: i64) -> Result<Tensor> {
-    Ok(x.f_diff(1, axis, None::<Tensor>, None::<Tensor>)?)
+    Ok(x.f_diff(1, axis, None::<Tensor>, None::<Tensor>)?.f_square()?.f_mean(Kind::Float)?)
 }
 
 impl Task for VaeTask<'_> {
@@ -118,7 +148,7 @@ impl Task for VaeTask<'_> {
 
     fn loss(&mut self, micro: u64) -> Result<Loss> {
         let chosen = self.examples.choose(self.recipe.batch, self.seed, micro);
-        let input = self.examples.pictures(&chosen)?;
+        let input = self.crop(&self.examples.pictures(&chosen)?, micro)?;
         let (batch, _, height, width) = input.size4()?;
         let config = self.recipe.config();
         let factor = config.factor() as i64;
@@ -126,13 +156,17 @@ impl Task for VaeTask<'_> {
         let values = noise(self.seed, Use::Posterior, micro).randn(shape.iter().product::<i64>() as usize);
         let noise = Tensor::f_from_slice(&values)?.f_reshape(shape)?.f_to_device(self.torch.device())?;
         let (output, mean, log_variance) = self.forward(&input, Some(&noise))?;
-        let pixels = l1(&output, &input)?;
-        let edges =
-            l1(&slope(&output, 2)?, &slope(&input, 2)?)?.f_add(&l1(&slope(&output, 3)?, &slope(&input, 3)?)?)?;
+        let apart = output.f_sub(&input)?;
+        let absolute = apart.f_abs()?.f_mean(Kind::Float)?;
+        let squared = apart.f_square()?.f_mean(Kind::Float)?;
+        let edges = slope(&apart, 2)?.f_add(&slope(&apart, 3)?)?;
         let kl = mean.f_square()?.f_add(&log_variance.f_exp()?)?.f_sub(&log_variance)?.f_sub_scalar(1.0)?;
         let kl = kl.f_mean(Kind::Float)?.f_mul_scalar(0.5)?;
-        let total = pixels.f_add(&edges.f_mul_scalar(self.recipe.edges)?)?.f_add(&kl.f_mul_scalar(self.recipe.kl)?)?;
-        Ok(Loss { total, parts: vec![("pixels", pixels), ("edges", edges), ("kl", kl)] })
+        let weighted = [(&absolute, self.recipe.absolute), (&edges, self.recipe.edges), (&kl, self.recipe.kl)];
+        let total = weighted
+            .into_iter()
+            .try_fold(squared.shallow_clone(), |sum, (part, weight)| sum.f_add(&part.f_mul_scalar(weight)?))?;
+        Ok(Loss { total, parts: vec![("squared", squared), ("absolute", absolute), ("edges", edges), ("kl", kl)] })
     }
 
     fn sample(&mut self) -> Result<Option<RgbImage>> {

@@ -19,6 +19,8 @@ pub enum Use {
     Data,
     /// Noise that samples start from.
     Sample,
+    /// Which part of a picture is seen.
+    Crop,
 }
 
 /// Whole numbers for a use in step (or for the thing) number `index`, for a run's `seed`.

@@ -2,10 +2,11 @@
 
 use super::{Sample, Scene, sample, sample_single};
 use image::ImageError;
-use pleach_model::files::{self, AtomicFile, AtomicFolder, Overwrite};
+use pleach_model::files::{self, AtomicFile, AtomicFolder, Overwrite, read_bounded};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::{
+    collections::{BTreeMap, HashSet},
     io::Write,
     ops::ControlFlow,
     path::{Path, PathBuf},
@@ -16,11 +17,15 @@ pub const MARK: &str = "world.json";
 /// Captions and truth, a line for each picture.
 pub const METADATA: &str = "metadata.jsonl";
 
+/// Ten million lines.
+const MAX_METADATA: u64 = 8 << 30;
+/// Samples looked at, at most, for each that is written.
+const LONGEST_SEARCH: u64 = 100;
 /// Samples that are made before their lines are written: bounds what is held in memory.
-const BATCH: u64 = 1024;
+const BATCH: usize = 1024;
 
 /// Which part of the world to write.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
     /// Number of samples.
     pub count: u64,
@@ -32,6 +37,9 @@ pub struct Request {
     pub one_object: bool,
     /// No pictures.
     pub captions_only: bool,
+    /// No sample whose caption stands in one of these: [`METADATA`] of what was written before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub except: Vec<PathBuf>,
 }
 
 /// A line of [`METADATA`].
@@ -42,6 +50,8 @@ pub struct Entry {
     pub file_name: Option<String>,
     /// The caption.
     pub text: String,
+    /// What a classifier should find: [`Scene::labels`].
+    pub labels: BTreeMap<String, Vec<String>>,
     /// The truth.
     pub scene: Scene,
 }
@@ -60,6 +70,22 @@ pub enum Error {
         /// Why not.
         source: ImageError,
     },
+    /// Captions to be left out cannot be read.
+    #[error("{}: {source}", path.display())]
+    Captions {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// Nearly every caption is to be left out.
+    #[error("among {tried} samples only {found} have captions that are not to be left out")]
+    Exhausted {
+        /// Samples looked at.
+        tried: u64,
+        /// Samples found.
+        found: u64,
+    },
     /// The caller said stop; nothing is left behind.
     #[error("interrupted: nothing was written")]
     Interrupted,
@@ -73,6 +99,32 @@ impl Request {
         let index = self.start.wrapping_add(i);
         if self.one_object { sample_single(self.seed, index) } else { sample(self.seed, index) }
     }
+
+    /// The numbers of the samples to write, in order.
+    fn numbers(&self) -> Result<Vec<u64>> {
+        if self.except.is_empty() {
+            return Ok((0..self.count).collect());
+        }
+        let mut left_out = HashSet::new();
+        for path in &self.except {
+            for line in read_bounded(path, MAX_METADATA)?.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+                let Caption { text } =
+                    serde_json::from_slice(line).map_err(|source| Error::Captions { path: path.clone(), source })?;
+                left_out.insert(text);
+            }
+        }
+        let most = self.count.saturating_mul(LONGEST_SEARCH);
+        let fresh = (0..most).filter(|&i| !left_out.contains(&self.sample(i).caption));
+        let numbers: Vec<u64> = fresh.take(usize::try_from(self.count).unwrap_or(usize::MAX)).collect();
+        let found = numbers.len() as u64;
+        if found < self.count { Err(Error::Exhausted { tried: most, found }) } else { Ok(numbers) }
+    }
+}
+
+/// The part of a line that is compared.
+#[derive(Deserialize)]
+struct Caption {
+    text: String,
 }
 
 /// Writes the folder `out`, whole or not at all, and returns its path. Equal requests give equal bytes.
@@ -91,13 +143,12 @@ pub fn write(
     let path = folder.path().join(METADATA);
     let failed = |source| files::Error::Write { path: path.clone(), source };
     let mut metadata = AtomicFile::create(&path)?;
-    let mut first = 0;
-    while first < request.count {
-        let end = request.count.min(first.saturating_add(BATCH));
-        let entries: Vec<Entry> = (first..end)
-            .into_par_iter()
-            .map(|i| {
-                let entry = make(folder.path(), request, i)?;
+    for (batch, numbers) in (0..).step_by(BATCH).zip(request.numbers()?.chunks(BATCH)) {
+        let entries: Vec<Entry> = numbers
+            .par_iter()
+            .zip(batch..batch + numbers.len())
+            .map(|(&number, place)| {
+                let entry = make(folder.path(), request, number, place)?;
                 if step().is_break() { Err(Error::Interrupted) } else { Ok(entry) }
             })
             .collect::<Result<_>>()?;
@@ -105,7 +156,6 @@ pub fn write(
             serde_json::to_writer(&mut metadata, &entry).map_err(|error| failed(error.into()))?;
             metadata.write_all(b"\n").map_err(failed)?;
         }
-        first = end;
     }
     metadata.persist()?;
     let mark = serde_json::to_string_pretty(request).map_err(|error| failed(error.into()))?;
@@ -113,23 +163,25 @@ pub fn write(
     Ok(folder.persist()?)
 }
 
-/// Sample `i` of the request, its picture written.
-fn make(folder: &Path, request: &Request, i: u64) -> Result<Entry> {
-    let Sample { scene, caption } = request.sample(i);
-    let file_name = (!request.captions_only).then(|| format!("{i:06}.png"));
+/// Sample `number` of the request, its picture written as the one at `place`.
+fn make(folder: &Path, request: &Request, number: u64, place: usize) -> Result<Entry> {
+    let Sample { scene, caption } = request.sample(number);
+    let file_name = (!request.captions_only).then(|| format!("{place:06}.png"));
     if let Some(name) = &file_name {
         let path = folder.join(name);
         scene.draw().save(&path).map_err(|source| Error::Picture { path, source })?;
     }
-    Ok(Entry { file_name, text: caption, scene })
+    Ok(Entry { file_name, text: caption, labels: scene.labels(), scene })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{collections::BTreeMap, fs, sync::atomic::*};
+    use std::{fs, sync::atomic::*};
 
-    const REQUEST: Request = Request { count: 30, seed: 5, start: 0, one_object: false, captions_only: false };
+    fn request() -> Request {
+        Request { count: 30, seed: 5, ..Request::default() }
+    }
 
     fn go() -> ControlFlow<()> {
         ControlFlow::Continue(())
@@ -149,7 +201,7 @@ mod tests {
     fn pictures_captions_and_truth() {
         let tmp = tempfile::tempdir().unwrap();
         let count = AtomicU64::new(0);
-        let folder = write(&tmp.path().join("a"), &REQUEST, Overwrite::Never, &|| {
+        let folder = write(&tmp.path().join("a"), &request(), Overwrite::Never, &|| {
             count.fetch_add(1, Ordering::Relaxed);
             go()
         });
@@ -158,12 +210,20 @@ mod tests {
         assert_eq!(contents(&folder).len(), 32);
         for (i, entry) in entries(&folder).into_iter().enumerate() {
             let Sample { scene, caption } = sample(5, i as u64);
-            assert_eq!(entry, Entry { file_name: Some(format!("{i:06}.png")), text: caption, scene: scene.clone() });
+            assert_eq!(
+                entry,
+                Entry {
+                    file_name: Some(format!("{i:06}.png")),
+                    text: caption,
+                    labels: scene.labels(),
+                    scene: scene.clone(),
+                }
+            );
             let picture = image::open(folder.join(entry.file_name.unwrap())).unwrap().into_rgb8();
             // The truth that was read back draws the picture that was written.
             assert_eq!(picture, entry.scene.draw());
         }
-        assert_eq!(serde_json::from_slice::<Request>(&contents(&folder)[MARK]).unwrap(), REQUEST);
+        assert_eq!(serde_json::from_slice::<Request>(&contents(&folder)[MARK]).unwrap(), request());
     }
 
     #[test]
@@ -172,17 +232,17 @@ mod tests {
         let write = |name: &str, request: &Request| {
             contents(&write(&tmp.path().join(name), request, Overwrite::Never, &go).unwrap())
         };
-        let a = write("a", &REQUEST);
-        assert_eq!(a, write("b", &REQUEST));
-        let rest = write("c", &Request { start: 20, count: 10, ..REQUEST });
+        let a = write("a", &request());
+        assert_eq!(a, write("b", &request()));
+        let rest = write("c", &Request { start: 20, count: 10, ..request() });
         assert_eq!((&a["000020.png"], &a["000029.png"]), (&rest["000000.png"], &rest["000009.png"]));
-        assert_ne!(a["000000.png"], write("d", &Request { seed: 6, count: 1, ..REQUEST })["000000.png"]);
+        assert_ne!(a["000000.png"], write("d", &Request { seed: 6, count: 1, ..request() })["000000.png"]);
     }
 
     #[test]
     fn captions_alone_and_single_objects() {
         let tmp = tempfile::tempdir().unwrap();
-        let request = Request { captions_only: true, one_object: true, count: 2000, ..REQUEST };
+        let request = Request { captions_only: true, one_object: true, count: 2000, ..request() };
         let folder = write(&tmp.path().join("a"), &request, Overwrite::Never, &go).unwrap();
         assert_eq!(contents(&folder).into_keys().collect::<Vec<_>>(), [METADATA, MARK]);
         let entries = entries(&folder);
@@ -194,12 +254,32 @@ mod tests {
     }
 
     #[test]
+    fn captions_that_were_seen_are_left_out() {
+        let tmp = tempfile::tempdir().unwrap();
+        let seen = Request { captions_only: true, one_object: true, count: 3000, ..request() };
+        let folder = write(&tmp.path().join("seen"), &seen, Overwrite::Never, &go).unwrap();
+        let texts = |folder: &Path| entries(folder).into_iter().map(|entry| entry.text).collect::<HashSet<_>>();
+        let fresh = Request { seed: 6, except: vec![folder.join(METADATA)], ..seen.clone() };
+        let again = write(&tmp.path().join("fresh"), &fresh, Overwrite::Never, &go).unwrap();
+        assert_eq!(entries(&again).len(), 3000);
+        assert!(texts(&again).is_disjoint(&texts(&folder)));
+        let plain = Request { except: vec![], ..fresh.clone() };
+        let plain = write(&tmp.path().join("plain"), &plain, Overwrite::Never, &go).unwrap();
+        assert!(!texts(&plain).is_disjoint(&texts(&folder)), "nothing was there to be left out");
+        // Of a series itself nothing is left.
+        let none = Request { except: vec![folder.join(METADATA)], count: 30, ..seen };
+        let none = Request { count: 30, ..none };
+        let error = write(&tmp.path().join("none"), &none, Overwrite::Never, &go).unwrap_err().to_string();
+        assert!(error.starts_with("among 3000 samples only"), "{error}");
+    }
+
+    #[test]
     fn only_what_was_written_here_is_overwritten() {
         let tmp = tempfile::tempdir().unwrap();
         let own = tmp.path().join("own");
         fs::create_dir(&own).unwrap();
         fs::write(own.join(METADATA), "{}").unwrap();
-        let message = |overwrite| write(&own, &REQUEST, overwrite, &go).unwrap_err().to_string();
+        let message = |overwrite| write(&own, &request(), overwrite, &go).unwrap_err().to_string();
         assert_eq!(
             message(Overwrite::IfItHolds(MARK)),
             format!(
@@ -209,14 +289,14 @@ mod tests {
         );
         fs::write(own.join(MARK), "{}").unwrap();
         assert!(message(Overwrite::Never).contains("is not empty"));
-        write(&own, &Request { count: 1, ..REQUEST }, Overwrite::IfItHolds(MARK), &go).unwrap();
+        write(&own, &Request { count: 1, ..request() }, Overwrite::IfItHolds(MARK), &go).unwrap();
         assert_eq!(contents(&own).len(), 3);
     }
 
     #[test]
     fn an_interrupted_one_leaves_nothing() {
         let tmp = tempfile::tempdir().unwrap();
-        let stopped = write(&tmp.path().join("a"), &REQUEST, Overwrite::Never, &|| ControlFlow::Break(()));
+        let stopped = write(&tmp.path().join("a"), &request(), Overwrite::Never, &|| ControlFlow::Break(()));
         assert_eq!(stopped.unwrap_err().to_string(), "interrupted: nothing was written");
         assert_eq!(contents(tmp.path()).len(), 0);
     }
@@ -226,7 +306,7 @@ mod tests {
         let tmp = tempfile::tempdir().unwrap();
         let missing = tmp.path().join("none");
         assert_eq!(
-            make(&missing, &REQUEST, 0).unwrap_err().to_string(),
+            make(&missing, &request(), 0, 0).unwrap_err().to_string(),
             format!(
                 "cannot write the picture {}: No such file or directory (os error 2)",
                 missing.join("000000.png").display()

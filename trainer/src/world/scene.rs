@@ -4,7 +4,7 @@ use super::{SIDE, random::Choose};
 use image::Rgb;
 use pleach_model::noise::Generator;
 use serde::{Deserialize, Serialize};
-use std::{fmt, ops::Range};
+use std::{collections::BTreeMap, fmt, ops::Range};
 
 /// An enum of words: the list of all, and the word of each.
 macro_rules! words {
@@ -218,6 +218,26 @@ impl Scene {
             _ => generator.pick(&TRIPLES).map(|place| Object::sample(place, 9.5..11.0, generator)).into(),
         };
         Self { style, background, objects }
+    }
+}
+
+impl Scene {
+    /// What a classifier should find in a picture of it: style, shapes and colours, in their words, each once.
+    pub fn labels(&self) -> BTreeMap<String, Vec<String>> {
+        fn shown<T: Copy + PartialEq>(
+            all: &[T],
+            there: impl Fn(T) -> bool,
+            word: fn(T) -> &'static str,
+        ) -> Vec<String> {
+            all.iter().filter(|&&one| there(one)).map(|&one| word(one).to_owned()).collect()
+        }
+        let shapes = shown(Shape::ALL, |shape| self.objects.iter().any(|object| object.shape == shape), Shape::word);
+        let colours =
+            shown(Colour::ALL, |colour| self.objects.iter().any(|object| object.colour == colour), Colour::word);
+        [("style", vec![self.style.word().to_owned()]), ("shape", shapes), ("colour", colours)]
+            .into_iter()
+            .map(|(head, words)| (head.to_owned(), words))
+            .collect()
     }
 }
 
