@@ -5,6 +5,7 @@
 
 pub mod cases;
 pub mod fixtures;
+pub mod memory;
 pub mod networks;
 pub mod parity;
 pub mod pipeline;

@@ -3,13 +3,15 @@
 use pleach_model::{
     architecture::{Architecture, SiteKind},
     backend::{Backend, Constant},
+    checkpoint::{self, NewTensor, write_safetensors},
     counter,
     error::Result,
     noise::Generator,
     params::Source,
-    tensor::TensorSpec,
+    tensor::{Dtype, TensorSpec},
     unet::UNetConfig,
 };
+use std::path::Path;
 
 /// Normal parameters, scaled as those of the fixtures: with variance `0.6 / fan-in` for weights of layers, around 1 for weights of
 /// norms, around 0 for biases. Each depends on the seed and its name alone.
@@ -22,6 +24,19 @@ impl RandomWeights {
     /// Parameters of a seed.
     pub fn new(seed: u64) -> Self {
         Self { seed }
+    }
+
+    /// Writes a checkpoint with these tensors.
+    pub fn write(self, path: &Path, tensors: Vec<TensorSpec>) -> anyhow::Result<()> {
+        let tensors = tensors.into_iter().map(|spec| {
+            let (name, shape) = (spec.name.clone(), spec.shape.clone());
+            NewTensor::streamed(name, Dtype::F32, &shape, move |out| {
+                let bytes: Vec<u8> = self.values(&spec).into_iter().flat_map(f32::to_le_bytes).collect();
+                out.write_all(&bytes).map_err(|source| checkpoint::Error::Copy { name: spec.name.clone(), source })
+            })
+        });
+        write_safetensors(path, tensors.collect(), &Default::default())?;
+        Ok(())
     }
 
     /// The elements of a parameter.

@@ -1,4 +1,5 @@
-//! The frozen networks around a UNet: captions to embeddings, pictures to the moments of their latents. No gradients are recorded.
+//! The frozen networks around a UNet: captions to embeddings, pictures to the moments of their latents, latents to pictures. No
+//! gradients are recorded.
 
 use crate::torch::{self, Torch, Value, Weights};
 use pleach_model::{
@@ -12,7 +13,7 @@ use pleach_model::{
     sites::Pass,
     tensor::{Dtype, TensorSpec},
     tokenizer::{self, Tokenizer},
-    vae::{Encoder, VaeConfig},
+    vae::{Decoder, Encoder, VaeConfig},
 };
 use std::path::Path;
 use tch::{Device, TchError, Tensor};
@@ -142,6 +143,44 @@ impl LatentEncoder {
             let pictures = pictures.f_to_device(self.torch.device())?.f_to_kind(torch::kind(self.torch.dtype()))?;
             let moments = self.network.forward(&Pass::plain(&self.torch), &Value::try_from(pictures)?)?;
             clamped(moments.tensor())
+        })
+    }
+
+    /// The autoencoder's sizes.
+    pub fn config(&self) -> &VaeConfig {
+        &self.config
+    }
+}
+
+/// Latents to pictures.
+pub struct LatentDecoder {
+    torch: Torch,
+    network: Decoder<Torch>,
+    config: VaeConfig,
+}
+
+impl LatentDecoder {
+    /// The decoder of an autoencoder, to compute on `device` with numbers of type `dtype`.
+    ///
+    /// # Errors
+    /// Every variant of [`Error`] but the tokenizer's.
+    pub fn of(vae: &Network, device: Device, dtype: Dtype) -> Result<Self> {
+        let torch = Torch::new(device, dtype)?;
+        let config = VaeConfig::from_json(&vae.config)?;
+        let tensors = counter::vae_tensors(&config)?;
+        let network = build(&torch, vae, &tensors, Spelling::AutoencoderKl, |p| Decoder::new(&config, p))?;
+        Ok(Self { torch, network, config })
+    }
+
+    /// Latents `[B, C, h, w]`, multiplied by the scaling factor, to pictures `[B, 3, H, W]` about in [-1, 1].
+    ///
+    /// # Errors
+    /// What libtorch says.
+    pub fn decode(&self, latents: &Tensor) -> Result<Tensor> {
+        tch::no_grad(|| {
+            let latents = latents.f_div_scalar(self.config.scaling_factor)?.f_to_device(self.torch.device())?;
+            let latents = Value::try_from(latents.f_to_kind(torch::kind(self.torch.dtype()))?)?;
+            Ok(self.network.forward(&Pass::plain(&self.torch), &latents)?.tensor().shallow_clone())
         })
     }
 

@@ -1,6 +1,7 @@
 //! Pictures drawn with libtorch: to look at during training, and to be judged between runs.
 
 use crate::{
+    encoders::LatentDecoder,
     run::{
         Result,
         streams::{Use, noise},
@@ -13,7 +14,6 @@ use pleach_model::{
     schedule::Schedule,
     sites::Pass,
     unet::UNet,
-    vae::Decoder,
 };
 use tch::{Device, Kind, Tensor, no_grad};
 
@@ -35,13 +35,11 @@ pub struct Artist<'a> {
     /// The UNet.
     pub unet: &'a UNet<Torch>,
     /// The autoencoder's decoder.
-    pub decoder: &'a Decoder<Torch>,
+    pub decoder: &'a LatentDecoder,
     /// The noise schedule.
     pub schedule: &'a Schedule,
-    /// Latents are divided by this before they are decoded.
-    pub scaling: f64,
-    /// Channels, height and width of the latents.
-    pub latents: [i64; 3],
+    /// Height and width of the latents.
+    pub latents: [i64; 2],
 }
 
 impl Artist<'_> {
@@ -63,7 +61,8 @@ impl Artist<'_> {
     ) -> Result<Vec<RgbImage>> {
         let sampler = Sampler::new(sampling.kind, self.schedule, sampling.steps)?;
         let batch = embeddings.size().first().copied().unwrap_or(0);
-        let [channels, height, width] = self.latents;
+        let [height, width] = self.latents;
+        let channels = self.decoder.config().latent_channels as i64;
         let each = (channels * height * width) as usize;
         let start: Vec<f32> = (0..batch as u64).flat_map(|i| noise(seed, Use::Sample, i).randn(each)).collect();
         let shape = [batch, channels, height, width];
@@ -96,8 +95,7 @@ impl Artist<'_> {
             };
             x = trajectory.step(&x, Value::try_from(output)?, &mut draw)?;
         }
-        let latents = Value::try_from(x.tensor().f_div_scalar(self.scaling)?)?;
-        pictures(self.decoder.forward(&pass, &latents)?.tensor())
+        pictures(&self.decoder.decode(x.tensor())?)
     }
 }
 

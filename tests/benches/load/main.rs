@@ -7,16 +7,14 @@
 #[path = "../step/fixture.rs"]
 #[allow(dead_code, reason = "what it counts and compares, the other benchmark tells")]
 mod fixture;
-#[path = "../step/memory.rs"]
-mod memory;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
 use fixture::Settings;
-use memory::Memory;
 use ort::session::{Session, builder::GraphOptimizationLevel};
 use pleach_console::{Align, ConsoleArgs, ExitCode, Printer, Table, human, run};
 use pleach_runtime::engine::{CACHE_LIMIT, Engine, EngineOptions, GraphFile, HostCache, NetworkOptions, TensorRef};
+use pleach_tests::memory::Memory;
 use serde::{Deserialize, Serialize};
 use std::{env, fs, path::PathBuf, process::Command, sync::Arc, thread, time::Instant};
 

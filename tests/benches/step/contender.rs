@@ -1,11 +1,11 @@
 //! One engine in a process of its own, and the line-wise conversation with it.
 
-use crate::{fixture::Settings, memory::Memory};
+use crate::fixture::Settings;
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use pleach_model::{architecture::Architecture, params::Params, sites::Pass, tensor::Dtype, unet::UNet};
 use pleach_runtime::engine::{self, CACHE_LIMIT, EngineOptions, GraphFile, HostCache, NetworkOptions, TensorRef};
-use pleach_tests::{networks::Engine as _, tensor::Tensor};
+use pleach_tests::{memory::Memory, networks::Engine as _, tensor::Tensor};
 use pleach_trainer::torch::{Device, Torch, Weights};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{

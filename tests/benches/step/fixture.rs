@@ -7,7 +7,7 @@ use pleach_exporter::{
 };
 use pleach_model::{
     architecture::Architecture,
-    checkpoint::{self, Bound, Checkpoint, NewTensor, Spelling, write_safetensors},
+    checkpoint::{Bound, Checkpoint, Spelling},
     counter::{self, At},
     noise::Generator,
     tensor::Dtype,
@@ -69,16 +69,7 @@ impl Settings {
     }
 
     pub fn write_checkpoint(&self) -> Result<()> {
-        let random = RandomWeights::new(2);
-        let tensors = self.count()?.tensors.into_iter().map(|spec| {
-            let (name, shape) = (spec.name.clone(), spec.shape.clone());
-            NewTensor::streamed(name, Dtype::F32, &shape, move |out| {
-                let bytes: Vec<u8> = random.values(&spec).into_iter().flat_map(f32::to_le_bytes).collect();
-                out.write_all(&bytes).map_err(|source| checkpoint::Error::Copy { name: spec.name.clone(), source })
-            })
-        });
-        write_safetensors(&self.checkpoint(), tensors.collect(), &Default::default())?;
-        Ok(())
+        RandomWeights::new(2).write(&self.checkpoint(), self.count()?.tensors)
     }
 
     /// The checkpoint's tensors, for `work`.

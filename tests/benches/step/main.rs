@@ -6,7 +6,6 @@
 
 mod contender;
 mod fixture;
-mod memory;
 mod report;
 
 use anyhow::{Context, Result, bail};

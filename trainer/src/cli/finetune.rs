@@ -3,14 +3,15 @@
 use super::{checkpoint, place::Place, watch::Shown};
 use crate::{
     data::{
-        Crop, Loader, LoaderOptions, OpenOptions, Transform,
+        Crop, Dataset, Loader, LoaderOptions, OpenOptions, Transform,
         cache::{Cache, CachedLoader, CachedOptions, Key},
         open,
     },
-    encoders::{LatentEncoder, TextEncoder},
-    finetune::{Batches, Finetuning, LossRecipe, Setting, Teacher, TrainRecipe},
+    encoders::{LatentDecoder, LatentEncoder, TextEncoder},
+    finetune::{Batches, Finetuning, LossRecipe, Samples, Setting, Teacher, TrainRecipe},
     libtorch::libtorch,
     run::{Outcome, RunFolder, Start, Task, named, train, write_weights},
+    sampling::Sampling,
 };
 use anyhow::Context;
 use clap::{Args, ValueEnum};
@@ -19,7 +20,8 @@ use pleach_model::{
     architecture::Architecture,
     counter,
     files::{self, AtomicFolder, Overwrite},
-    pipeline::PipelineFolder,
+    pipeline::{CheckpointPipeline, PipelineFolder},
+    samplers::SamplerKind,
     schedule::Schedule,
     tensor::Dtype,
     vae::VaeConfig,
@@ -30,9 +32,12 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
+use tch::Device;
 
 /// What is fetched of a teacher that is a Hugging Face id.
 const FILES: [&str; 6] = ["model_index.json", "tokenizer/*", "scheduler/*", "unet/*", "text_encoder/*", "vae/*"];
+/// Captions of the data that are drawn where none are given.
+const SAMPLES: usize = 8;
 /// An architecture names some hundred sites.
 const MAX_ARCHITECTURE: u64 = 16 << 20;
 
@@ -47,6 +52,54 @@ pub enum Student {
     Uniform(f64),
     /// What an architecture.json says.
     File(PathBuf),
+}
+
+/// Pictures that show how far the student is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SampleRecipe {
+    /// What is drawn; without any, the first captions of the data.
+    pub captions: Vec<String>,
+    /// Sampler; without one, the pipeline's own.
+    pub sampler: Option<String>,
+    /// Denoising steps.
+    pub steps: usize,
+    /// Scale of the guidance.
+    pub guidance: f64,
+}
+
+impl Default for SampleRecipe {
+    fn default() -> Self {
+        Self { captions: Vec::new(), sampler: None, steps: 25, guidance: 7.5 }
+    }
+}
+
+impl SampleRecipe {
+    fn samples(
+        &self,
+        dataset: &dyn Dataset,
+        pipeline: &CheckpointPipeline,
+        text: &TextEncoder,
+        latents: usize,
+        device: Device,
+    ) -> anyhow::Result<Samples> {
+        let kind = match &self.sampler {
+            Some(name) => name.parse().with_context(|| format!("`samples.sampler` is {name:?}"))?,
+            None => SamplerKind::from_config(&pipeline.common.scheduler)?,
+        };
+        let captions = if self.captions.is_empty() {
+            let first = (0..dataset.len()).filter_map(|index| dataset.captions(index).first().cloned());
+            first.take(SAMPLES).collect()
+        } else {
+            self.captions.clone()
+        };
+        Ok(Samples {
+            embeddings: text.encode(&captions)?,
+            decoder: LatentDecoder::of(&pipeline.vae, device, Dtype::F32)?,
+            latents: [latents as i64; 2],
+            sampling: Sampling { kind, steps: self.steps, guidance: self.guidance },
+        })
+    }
 }
 
 /// The whole recipe.
@@ -69,6 +122,8 @@ pub struct Recipe {
     pub workers: usize,
     /// What is left of the student.
     pub student: Student,
+    /// What it draws on the way, every `train.loop.sample_every` steps.
+    pub samples: SampleRecipe,
     /// How it is trained.
     pub train: TrainRecipe,
 }
@@ -164,6 +219,10 @@ pub fn run(arguments: &FinetuneArgs, printer: &Printer) -> anyhow::Result<ExitCo
         }
     };
     let mut task = Finetuning::new(setting, batches)?;
+    if recipe.train.settings.sample_every > 0 {
+        let latents = side / vae.factor();
+        task = task.with_samples(recipe.samples.samples(&*opened.dataset, &pipeline, &text, latents, device)?);
+    }
     let start = if arguments.resume { Start::Resume } else { Start::New };
     let folder = RunFolder::open(&arguments.out, &recipe, start)?;
     let outcome = train(&mut task, &recipe.train.settings, &folder, &Shown::new(printer, &interrupt, "Fine-tuning"))?;

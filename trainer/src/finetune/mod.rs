@@ -9,10 +9,13 @@ pub use loss::{Blocks, LossRecipe, Outputs, Reduce, distillation};
 use crate::{
     data::Position,
     diffusion::Diffusion,
+    encoders::LatentDecoder,
     learn::Variable,
-    run::{self, LoopSettings, Loss, Result, Task},
+    run::{self, LoopSettings, Loss, Result, Task, grid},
+    sampling::{Artist, Sampling},
     torch::{self, Casting, CutWeights, Initial, Torch, Value, Variables, Weights},
 };
+use image::RgbImage;
 use pleach_model::{
     architecture::Architecture,
     checkpoint::{Bound, Spelling},
@@ -75,6 +78,9 @@ impl Default for TrainRecipe {
     }
 }
 
+/// Samples in a row.
+const COLUMNS: usize = 4;
+
 /// A teacher's UNet: its files and what it is.
 pub struct Teacher {
     config: UNetConfig,
@@ -132,6 +138,19 @@ pub struct Finetuning<'a> {
     teacher: Option<UNet<Torch>>,
     student: Option<UNet<Torch>>,
     variables: Vec<Variable>,
+    samples: Option<Samples>,
+}
+
+/// What the student draws on the way.
+pub struct Samples {
+    /// Embeddings of the captions, `[B, N, D]`.
+    pub embeddings: Tensor,
+    /// The autoencoder's decoder.
+    pub decoder: LatentDecoder,
+    /// Height and width of the latents.
+    pub latents: [i64; 2],
+    /// How it draws.
+    pub sampling: Sampling,
 }
 
 impl<'a> Finetuning<'a> {
@@ -166,7 +185,37 @@ impl<'a> Finetuning<'a> {
         let diffusion = Diffusion::new(setting.schedule, gamma, *device)?;
         let student = (recipe.precision == Dtype::F32).then_some(student);
         let current = batches(Position::default())?;
-        Ok(Self { setting, torch, diffusion, batches: Box::new(batches), current, teacher, student, variables })
+        Ok(Self {
+            setting,
+            torch,
+            diffusion,
+            batches: Box::new(batches),
+            current,
+            teacher,
+            student,
+            variables,
+            samples: None,
+        })
+    }
+
+    /// Has the student draw these when a sample is asked for.
+    #[must_use]
+    pub fn with_samples(self, samples: Samples) -> Self {
+        Self { samples: Some(samples), ..self }
+    }
+
+    /// Pictures that the student draws as it is now, in f32.
+    ///
+    /// # Errors
+    /// What libtorch or the sampler says.
+    pub fn draw(&self, samples: &Samples, seed: u64) -> Result<Vec<RgbImage>> {
+        let torch = Torch::new(self.setting.device, Dtype::F32)?;
+        self.with_student(&torch, |student| {
+            let Samples { embeddings, decoder, latents, sampling } = samples;
+            let artist =
+                Artist { torch: &torch, unet: student, decoder, schedule: self.setting.schedule, latents: *latents };
+            artist.draw(embeddings, &self.setting.null, seed, *sampling)
+        })
     }
 
     /// Output and block outputs of a network.
@@ -177,13 +226,13 @@ impl<'a> Finetuning<'a> {
         Ok(Outputs { prediction: output.tensor().shallow_clone(), blocks: blocks.into_outputs() })
     }
 
-    /// The student in the type that it computes in.
-    fn with_student<T>(&self, work: impl FnOnce(&UNet<Torch>) -> Result<T>) -> Result<T> {
+    /// The student, its parameters in the type that `torch` computes in.
+    fn with_student<T>(&self, torch: &Torch, work: impl FnOnce(&UNet<Torch>) -> Result<T>) -> Result<T> {
         match &self.student {
             Some(student) => work(student),
             None => {
                 let source = Casting::new(&self.variables);
-                let params = Params::new(&self.torch, &source);
+                let params = Params::new(torch, &source);
                 work(&UNet::new(self.setting.teacher.config(), self.setting.architecture, &params)?)
             }
         }
@@ -213,7 +262,7 @@ impl Task for Finetuning<'_> {
         let timesteps = Value::try_from(noised.timesteps.shallow_clone())?;
         let inputs = [&sample, &timesteps, &context];
         let teacher = self.teacher.as_ref().map(|teacher| no_grad(|| self.outputs(teacher, inputs))).transpose()?;
-        self.with_student(|student| {
+        self.with_student(&self.torch, |student| {
             let student = self.outputs(student, inputs)?;
             let diffusion = self.diffusion.loss(&student.prediction, &noised)?;
             distillation(&recipe.loss, diffusion, &student, teacher.as_ref())
@@ -222,6 +271,12 @@ impl Task for Finetuning<'_> {
 
     fn scales(&self) -> bool {
         self.setting.recipe.precision == Dtype::F16
+    }
+
+    fn sample(&mut self) -> Result<Option<RgbImage>> {
+        let Some(samples) = &self.samples else { return Ok(None) };
+        let pictures = self.draw(samples, self.setting.recipe.seed)?;
+        Ok(Some(grid(&pictures, COLUMNS, 1)))
     }
 
     fn state(&self) -> serde_json::Value {

@@ -72,7 +72,7 @@ pub(super) struct JudgeTask<'a> {
     recipe: &'a JudgeRecipe,
     seed: u64,
     examples: &'a Examples,
-    autoencoder: &'a Autoencoder<'a>,
+    autoencoder: &'a Autoencoder,
     network: Vision<Torch>,
     variables: Vec<Variable>,
 }
@@ -83,7 +83,7 @@ impl<'a> JudgeTask<'a> {
         recipe: &'a JudgeRecipe,
         seed: u64,
         examples: &'a Examples,
-        autoencoder: &'a Autoencoder<'a>,
+        autoencoder: &'a Autoencoder,
     ) -> Result<Self> {
         let source = Variables::new(Initial { seed });
         let network = Vision::new(&recipe.config(), &Params::new(torch, &source))?;

@@ -2,46 +2,39 @@
 
 use crate::{
     diffusion::posterior,
-    encoders::{LatentEncoder, TextEncoder, build},
+    encoders::{LatentDecoder, LatentEncoder, TextEncoder, build},
     run::{Error, Result},
-    torch::{Torch, Value},
+    torch::Torch,
 };
 use pleach_model::{
     checkpoint::Spelling,
     counter,
     pipeline::Network,
-    sites::Pass,
-    vae::{Decoder, VaeConfig},
     vision::{Vision, VisionConfig},
 };
 use std::path::Path;
-use tch::{Tensor, no_grad};
+use tch::Tensor;
 
 /// The trained autoencoder.
-pub(super) struct Autoencoder<'a> {
-    torch: &'a Torch,
+pub(super) struct Autoencoder {
     encoder: LatentEncoder,
-    decoder: Decoder<Torch>,
-    config: VaeConfig,
+    decoder: LatentDecoder,
 }
 
-impl<'a> Autoencoder<'a> {
+impl Autoencoder {
     /// The autoencoder in a component's folder.
-    pub fn open(folder: &Path, torch: &'a Torch) -> Result<Self> {
-        let network = Network::open(folder)?;
-        let config = VaeConfig::from_json(&network.config)?;
-        let tensors = counter::vae_tensors(&config)?;
-        let decoder = build(torch, &network, &tensors, Spelling::AutoencoderKl, |p| Decoder::new(&config, p))?;
-        Ok(Self { torch, encoder: latent_encoder(folder, torch)?, decoder, config })
+    pub fn open(folder: &Path, torch: &Torch) -> Result<Self> {
+        let decoder = LatentDecoder::of(&Network::open(folder)?, torch.device(), torch.dtype())?;
+        Ok(Self { encoder: latent_encoder(folder, torch)?, decoder })
     }
 
     /// Factor of the latents.
     pub fn scaling(&self) -> f64 {
-        self.config.scaling_factor
+        self.decoder.config().scaling_factor
     }
 
     /// The decoder.
-    pub fn decoder(&self) -> &Decoder<Torch> {
+    pub fn decoder(&self) -> &LatentDecoder {
         &self.decoder
     }
 
@@ -52,11 +45,8 @@ impl<'a> Autoencoder<'a> {
 
     /// Pictures encoded and decoded.
     pub fn through(&self, pictures: &Tensor, seed: u64, micro: u64) -> Result<Tensor> {
-        no_grad(|| {
-            let latents = posterior(&self.moments(pictures)?, 1.0, seed, micro)?;
-            let decoded = self.decoder.forward(&Pass::plain(self.torch), &Value::try_from(latents)?)?;
-            Ok(decoded.tensor().f_clamp(-1.0, 1.0)?)
-        })
+        let latents = posterior(&self.moments(pictures)?, self.scaling(), seed, micro)?;
+        Ok(self.decoder.decode(&latents)?.f_clamp(-1.0, 1.0)?)
     }
 }
 

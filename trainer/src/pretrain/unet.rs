@@ -108,7 +108,7 @@ pub(super) struct Context<'a> {
     pub seed: u64,
     pub examples: &'a Examples,
     pub text: &'a TextEncoder,
-    pub autoencoder: &'a Autoencoder<'a>,
+    pub autoencoder: &'a Autoencoder,
     pub schedule: &'a Schedule,
 }
 
@@ -173,8 +173,7 @@ impl Task for UnetTask<'_> {
             unet: &self.network,
             decoder: self.context.autoencoder.decoder(),
             schedule: self.context.schedule,
-            scaling: self.context.autoencoder.scaling(),
-            latents: [4, self.side, self.side],
+            latents: [self.side, self.side],
         };
         let sampling = Sampling { kind: SamplerKind::Pndm, steps: 25, guidance: self.recipe.guidance };
         let pictures =
