@@ -42,6 +42,12 @@ pub trait Backend {
         self.scopes().enter(path)
     }
 
+    /// Carries out a part of a network of which only the result is used outside. An interpreter that records gradients may forget
+    /// the values inside, and compute them again when it needs them.
+    fn segment(&self, body: &mut dyn FnMut() -> Result<Self::Value>) -> Result<Self::Value> {
+        body()
+    }
+
     /// [`apply`](Self::apply) with a full error.
     fn run(&self, op: Op, inputs: &[&Self::Value]) -> Result<Self::Value> {
         self.apply(&op, inputs).map_err(|reason| {

@@ -29,4 +29,5 @@ pub mod tokenizer;
 pub mod trace;
 pub mod unet;
 pub mod vae;
+pub mod vector;
 pub mod vision;

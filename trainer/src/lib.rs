@@ -10,6 +10,7 @@ pub mod learn;
 pub mod libtorch;
 pub mod native;
 pub mod pretrain;
+pub mod prune;
 pub mod random;
 pub mod run;
 pub mod sampling;

@@ -39,6 +39,7 @@ fn a_cached_student_is_trained_and_lies_as_an_expert_does() {
     let sets = [format!("teacher={teacher}"), format!("data={data}"), format!("cache={cache}")];
     let mut arguments = vec!["finetune", "--out", &out, "--device", "cpu", "--preset", "paper", "--json"];
     arguments.extend(["--set", "resolution=16", "--set", "student={uniform=0.5}", "--set", "train.loop.steps=4"]);
+    arguments.extend(["--set", "train.loop.sample_every=2", "--set", "samples.steps=3"]);
     arguments.extend(sets.iter().flat_map(|set| ["--set", set]));
     let report: serde_json::Value = serde_json::from_str(&done(&arguments)).unwrap();
 
@@ -51,6 +52,12 @@ fn a_cached_student_is_trained_and_lies_as_an_expert_does() {
     assert_eq!(report["parameters"], expected.parameters());
     assert_eq!(report["macs"], expected.macs().exact);
     assert!((0.3..0.8).contains(&report["macs_ratio"].as_f64().unwrap()), "{report}");
+
+    // Six captions in rows of four, with gaps of two pixels.
+    for step in ["000002", "000004"] {
+        let sample = image::open(Path::new(&out).join(format!("samples/{step}.png"))).unwrap();
+        assert_eq!((sample.width(), sample.height()), (4 * 16 + 5 * 2, 2 * 16 + 3 * 2));
+    }
 
     // The same data at another size are not what the cache holds.
     let other = path("other");

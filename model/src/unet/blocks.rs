@@ -136,7 +136,7 @@ impl<B: Backend> Layer<B> {
     /// The ResNet on `x`, or `skip` where it was removed.
     fn resnet(&self, pass: &Pass<B>, x: &B::Value, skip: B::Value, time: &Time<B::Value>) -> Result<B::Value> {
         let Some((path, resnet)) = &self.resnet else { return Ok(skip) };
-        let h = resnet.forward(pass, x, Some(&time.activated))?;
+        let h = pass.segment(&mut || resnet.forward(pass, x, Some(&time.activated)))?;
         // Where the number of channels changes nothing can stand in for the module, so it is no site.
         if pass.fact(&skip).shape[1] == pass.fact(&h).shape[1] {
             pass.site(path, Site::Module { skip: &skip }, h)
@@ -159,7 +159,7 @@ fn apply<B: Backend>(
     x: &B::Value,
     context: &B::Value,
 ) -> Result<B::Value> {
-    let h = transformer.forward(pass, x, context)?;
+    let h = pass.segment(&mut || transformer.forward(pass, x, context))?;
     pass.site(&transformer.path, Site::Module { skip: x }, h)
 }
 
@@ -209,11 +209,11 @@ impl<B: Backend> MidBlock<B> {
         time: &Time<B::Value>,
         context: &B::Value,
     ) -> Result<B::Value> {
-        let mut h = self.first.forward(pass, &x, Some(&time.activated))?;
+        let mut h = pass.segment(&mut || self.first.forward(pass, &x, Some(&time.activated)))?;
         if let Some(transformer) = &self.transformer {
             h = apply(pass, transformer, &h, context)?;
         }
-        h = self.second.forward(pass, &h, Some(&time.activated))?;
+        h = pass.segment(&mut || self.second.forward(pass, &h, Some(&time.activated)))?;
         h = pass.site(&self.path, Site::Module { skip: &x }, h)?;
         pass.site(&self.path, Site::Block, h)
     }

@@ -54,6 +54,11 @@ pub const CONFIGURATIONS: [Configuration; 4] = [
     Configuration { name: "both, random weights", diffusion: true, distillation: true, init: Init::Random },
 ];
 
+/// The whole teacher.
+pub const TEACHER: &str = "the teacher itself";
+/// What is cut out of it, before it learns.
+pub const CUT: &str = "nothing: cut, not fine-tuned";
+
 /// Pictures drawn after so many steps.
 pub type Look = (u64, Vec<RgbImage>);
 
@@ -95,14 +100,18 @@ impl Bench {
         })
     }
 
-    /// Pictures that the teacher draws.
-    pub fn teacher(&self, cli: &Cli) -> Result<Vec<RgbImage>> {
-        let (recipe, full) = (TrainRecipe::default(), Architecture::full());
-        let task = Finetuning::new(self.setting(&recipe, &full)?, |position| self.batches(&recipe, position))?;
+    /// Pictures that the teacher draws when this share of it is left, and nothing was learnt since.
+    pub fn untrained(&self, cli: &Cli, width: f64) -> Result<Vec<RgbImage>> {
+        let (recipe, left) = (TrainRecipe::default(), self.left(width)?);
+        let task = Finetuning::new(self.setting(&recipe, &left)?, |position| self.batches(&recipe, position))?;
         Ok(draw(&task, &self.samples(cli)?)?)
     }
 
-    /// A run, and pictures at its beginning, on the way and at its end.
+    fn left(&self, width: f64) -> Result<Architecture> {
+        Ok(Architecture::uniform(&counter::unet_sites(self.teacher.config())?, width))
+    }
+
+    /// A run, and pictures on the way and at its end.
     pub fn fine_tune(&self, cli: &Cli, configuration: &Configuration, seed: u64) -> Result<Vec<Look>> {
         let Configuration { name, diffusion, distillation, init } = *configuration;
         let paper = LossRecipe::paper();
@@ -131,10 +140,9 @@ impl Bench {
             },
             ..TrainRecipe::default()
         };
-        let half = Architecture::uniform(&counter::unet_sites(self.teacher.config())?, cli.width);
+        let half = self.left(cli.width)?;
         let task = Finetuning::new(self.setting(&recipe, &half)?, |position| self.batches(&recipe, position))?;
         let mut watched = Watched { task, every: cli.every, samples: self.samples(cli)?, looks: Vec::new() };
-        watched.look()?;
         let folder = cli.work.join(format!("{}-{seed}", name.replace([',', ' '], "")));
         // A run of which no result was kept did not end.
         if folder.is_dir() {
@@ -198,7 +206,7 @@ struct Watched<'a> {
 
 impl Watched<'_> {
     fn look(&mut self) -> run::Result<()> {
-        let step = self.every * self.looks.len() as u64;
+        let step = self.every * (self.looks.len() as u64 + 1);
         self.looks.push((step, draw(&self.task, &self.samples)?));
         Ok(())
     }

@@ -11,7 +11,7 @@ mod report;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use learning::{Bench, CONFIGURATIONS};
+use learning::{Bench, CONFIGURATIONS, CUT, TEACHER};
 use looking::Looker;
 use pleach_console::{ConsoleArgs, ExitCode, Printer, run};
 use report::{Outcome, Results};
@@ -33,16 +33,16 @@ struct Cli {
     #[arg(long, default_value_t = 4000)]
     pictures: u64,
     /// Steps of each run
-    #[arg(long, default_value_t = 500)]
+    #[arg(long, default_value_t = 400)]
     steps: u64,
     /// Steps between two looks
-    #[arg(long, default_value_t = 125)]
+    #[arg(long, default_value_t = 100)]
     every: u64,
     /// Runs of each kind, with seeds that follow each other
     #[arg(long, default_value_t = 3)]
     seeds: u64,
     /// Pictures drawn for each look
-    #[arg(long, default_value_t = 384)]
+    #[arg(long, default_value_t = 256)]
     drawn: usize,
     /// Latents in a batch
     #[arg(long, default_value_t = 16)]
@@ -87,9 +87,11 @@ fn ablate(cli: &Cli, printer: &Printer) -> Result<ExitCode> {
             .status("Found", format_args!("{name}, seed {seed}, step {step}: Frechet {frechet:.2}, found {found:.3?}"));
         Ok(outcome)
     };
-    if !results.has("teacher", 0) {
-        let pictures = bench.teacher(cli)?;
-        results.add(vec![judge("teacher", 0, 0, &pictures)?])?;
+    for (name, width) in [(TEACHER, 1.0), (CUT, cli.width)] {
+        if !results.has(name, 0) {
+            let pictures = bench.untrained(cli, width)?;
+            results.add(vec![judge(name, 0, 0, &pictures)?])?;
+        }
     }
     for seed in 0..cli.seeds {
         for configuration in CONFIGURATIONS {

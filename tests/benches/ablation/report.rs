@@ -1,6 +1,6 @@
 //! Results as they are kept, and as table and plot.
 
-use super::learning::CONFIGURATIONS;
+use super::learning::{CONFIGURATIONS, CUT, TEACHER};
 use anyhow::{Context, Result};
 use pleach_trainer::run::{Series, plot};
 use serde::{Deserialize, Serialize};
@@ -54,7 +54,7 @@ impl Results {
     }
 
     fn steps(&self) -> BTreeSet<u64> {
-        self.outcomes.iter().filter(|outcome| outcome.name != "teacher").map(|outcome| outcome.step).collect()
+        self.outcomes.iter().map(|outcome| outcome.step).filter(|step| *step > 0).collect()
     }
 
     fn of(&self, name: &str, step: u64) -> Vec<&Outcome> {
@@ -77,10 +77,10 @@ impl Results {
             let last = steps.last().map(|&step| self.of(name, step)).unwrap_or_default();
             write!(text, " {} |", shares(&last)).unwrap_or_default();
         }
-        for teacher in self.of("teacher", 0) {
+        for untrained in [CUT, TEACHER].iter().flat_map(|name| self.of(name, 0)) {
             let empty = " |".repeat(steps.len().saturating_sub(1));
-            write!(text, "\n| the teacher itself | {:.1} |{empty} {} |", teacher.frechet, shares(&[teacher]))
-                .unwrap_or_default();
+            let Outcome { name, frechet, .. } = untrained;
+            write!(text, "\n| {name} | {frechet:.1} |{empty} {} |", shares(&[untrained])).unwrap_or_default();
         }
         text + "\n"
     }
@@ -96,9 +96,9 @@ impl Results {
             Series { name: configuration.name.to_owned(), points: self.steps().iter().map(point).collect() }
         });
         let mut series: Vec<Series> = series.collect();
-        for teacher in self.of("teacher", 0) {
+        for teacher in self.of(TEACHER, 0) {
             let points = self.steps().iter().map(|&step| (step as f64, teacher.frechet)).collect();
-            series.push(Series { name: "teacher".to_owned(), points });
+            series.push(Series { name: TEACHER.to_owned(), points });
         }
         plot("step", "Frechet distance, judge's features", &series, true)?.save(path)?;
         Ok(())

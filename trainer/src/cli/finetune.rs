@@ -8,9 +8,9 @@ use crate::{
         open,
     },
     encoders::{LatentDecoder, LatentEncoder, TextEncoder},
-    finetune::{Batches, Finetuning, LossRecipe, Samples, Setting, Teacher, TrainRecipe},
+    finetune::{Batches, Finetuning, LossRecipe, Samples, Setting, Teacher, TrainRecipe, write_student},
     libtorch::libtorch,
-    run::{Outcome, RunFolder, Start, Task, named, train, write_weights},
+    run::{Outcome, RunFolder, Start, train},
     sampling::Sampling,
 };
 use anyhow::Context;
@@ -18,8 +18,7 @@ use clap::{Args, ValueEnum};
 use pleach_console::{ExitCode, Interrupt, Printer, RecipeArgs, ReportArgs};
 use pleach_model::{
     architecture::Architecture,
-    counter,
-    files::{self, AtomicFolder, Overwrite},
+    counter, files,
     pipeline::{CheckpointPipeline, PipelineFolder},
     samplers::SamplerKind,
     schedule::Schedule,
@@ -28,10 +27,7 @@ use pleach_model::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::PathBuf, sync::Arc};
 use tch::Device;
 
 /// What is fetched of a teacher that is a Hugging Face id.
@@ -231,7 +227,7 @@ pub fn run(arguments: &FinetuneArgs, printer: &Printer) -> anyhow::Result<ExitCo
         return Ok(ExitCode::Incomplete);
     }
     let unet = arguments.out.join("student/unet");
-    save(&unet, &teacher, &architecture, &task)?;
+    write_student(&unet, &teacher, &architecture, &task)?;
     printer.status("Made", unet.display());
     if arguments.report.json {
         let at = counter::At { height: side / vae.factor(), width: side / vae.factor(), tokens: text.shape()[0] };
@@ -260,15 +256,4 @@ fn student(student: &Student, teacher: &Teacher) -> anyhow::Result<Architecture>
             serde_json::from_slice(&bytes).with_context(|| format!("{} is no architecture", path.display()))
         }
     }
-}
-
-/// The student as an expert's UNet lies in a family.
-fn save(folder: &Path, teacher: &Teacher, architecture: &Architecture, task: &dyn Task) -> anyhow::Result<()> {
-    let folder = AtomicFolder::create(folder, Overwrite::IfItHolds("architecture.json"))?;
-    write_weights(&folder.path().join("diffusion_pytorch_model.safetensors"), &named(task), Dtype::F32)?;
-    let json = |value: serde_json::Value| format!("{value:#}\n");
-    files::write(&folder.path().join("config.json"), json(teacher.config().to_json()).as_bytes())?;
-    files::write(&folder.path().join("architecture.json"), json(serde_json::to_value(architecture)?).as_bytes())?;
-    folder.persist()?;
-    Ok(())
 }

@@ -109,5 +109,22 @@ pub fn posterior(moments: &Tensor, scaling: f64, seed: u64, micro: u64) -> Resul
     Ok(mean.f_add(&noise.f_mul(&deviation)?)?.f_mul_scalar(scaling)?)
 }
 
+/// Embeddings `[B, N, D]` of which a share was replaced by that of the empty caption, `null [1, N, D]`, for micro-batch `micro`: what
+/// guidance leads away from must be learnt too (Ho and Salimans 2022).
+///
+/// # Errors
+/// What libtorch says.
+pub fn left_out(embeddings: &Tensor, null: &Tensor, share: f64, seed: u64, micro: u64) -> Result<Tensor> {
+    if share <= 0.0 {
+        return Ok(embeddings.shallow_clone());
+    }
+    let batch = embeddings.size().first().copied().unwrap_or(0);
+    let mut random = choices(seed, Use::Dropout, micro);
+    let dropped: Vec<i64> = (0..batch).map(|_| i64::from(random.chance(share))).collect();
+    let dropped = Tensor::f_from_slice(&dropped)?.f_to_kind(Kind::Bool)?.f_reshape([-1, 1, 1])?;
+    let null = null.f_to_kind(embeddings.f_kind()?)?.f_to_device(embeddings.device())?;
+    Ok(null.f_where_self(&dropped.f_to_device(embeddings.device())?, embeddings)?)
+}
+
 #[cfg(test)]
 mod tests;

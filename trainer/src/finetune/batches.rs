@@ -5,12 +5,9 @@ use crate::{
         Loader, Position,
         cache::{CachedLoader, LatentBatch},
     },
-    diffusion::posterior,
+    diffusion::{left_out, posterior},
     encoders::{LatentEncoder, TextEncoder},
-    run::{
-        Result,
-        streams::{Use, choices},
-    },
+    run::Result,
 };
 use tch::{Device, Kind, Tensor};
 
@@ -95,19 +92,7 @@ impl Batches {
         let moments = moments.f_to_device(making.device)?.f_to_kind(Kind::Float)?;
         let latents = posterior(&moments, making.scaling, making.seed, micro)?;
         let context = context.f_to_device(making.device)?;
-        Ok(Latents { latents, context: drop_captions(&context, micro, making)? })
+        let context = left_out(&context, making.null, making.dropout, making.seed, micro)?;
+        Ok(Latents { latents, context })
     }
-}
-
-/// Puts the empty caption's embedding in the place of some.
-fn drop_captions(context: &Tensor, micro: u64, making: &Making<'_>) -> Result<Tensor> {
-    if making.dropout <= 0.0 {
-        return Ok(context.shallow_clone());
-    }
-    let batch = context.size().first().copied().unwrap_or(0);
-    let mut random = choices(making.seed, Use::Dropout, micro);
-    let dropped: Vec<i64> = (0..batch).map(|_| i64::from(random.chance(making.dropout))).collect();
-    let dropped = Tensor::f_from_slice(&dropped)?.f_to_kind(Kind::Bool)?.f_reshape([-1, 1, 1])?;
-    let null = making.null.f_to_kind(context.f_kind()?)?.f_to_device(making.device)?;
-    Ok(null.f_where_self(&dropped.f_to_device(making.device)?, context)?)
 }

@@ -11,9 +11,9 @@ use crate::{
     diffusion::Diffusion,
     encoders::LatentDecoder,
     learn::Variable,
-    run::{self, LoopSettings, Loss, Result, Task, grid},
+    run::{self, LoopSettings, Loss, Result, Task, grid, named, write_weights},
     sampling::{Artist, Sampling},
-    torch::{self, Casting, CutWeights, Initial, Torch, Value, Variables, Weights},
+    torch::{self, Casting, CutWeights, Initial, Layout, Torch, Value, Variables, Weights},
 };
 use image::RgbImage;
 use pleach_model::{
@@ -21,6 +21,7 @@ use pleach_model::{
     checkpoint::{Bound, Spelling},
     counter,
     cut::Cuts,
+    files::{self, AtomicFolder, Overwrite},
     params::{Params, Source},
     pipeline::Network,
     schedule::Schedule,
@@ -30,6 +31,7 @@ use pleach_model::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use std::path::Path;
 use tch::{Device, Tensor, no_grad};
 
 /// What the student starts from.
@@ -53,6 +55,11 @@ pub struct TrainRecipe {
     pub init: Init,
     /// What the networks compute in; weights and moments are f32.
     pub precision: Dtype,
+    /// Whether the student forgets what is inside its ResNets and transformers, and computes it again for the gradients: less memory, more
+    /// time. The gradients are the same.
+    pub gradient_checkpointing: bool,
+    /// Whether kernels of convolutions, and so their results, lie in memory with channels last.
+    pub channels_last: bool,
     /// Latents in a micro-batch.
     pub batch: usize,
     /// Share of captions that are left out.
@@ -70,6 +77,8 @@ impl Default for TrainRecipe {
             seed: 43,
             init: Init::Teacher,
             precision: Dtype::F32,
+            gradient_checkpointing: false,
+            channels_last: false,
             batch: 8,
             dropout: 0.0,
             loss: LossRecipe::default(),
@@ -108,6 +117,21 @@ impl Teacher {
         let tensors = counter::unet(&self.config, &Architecture::full(), at)?.tensors;
         use_(&checkpoint.bind(&tensors, Spelling::Unet)?)
     }
+}
+
+/// Writes what a task has learnt as an expert's UNet lies in a family: `config.json` of the whole network, `architecture.json`, and the
+/// weights in f32.
+///
+/// # Errors
+/// Files that cannot be written.
+pub fn write_student(folder: &Path, teacher: &Teacher, architecture: &Architecture, task: &dyn Task) -> Result<()> {
+    let folder = AtomicFolder::create(folder, Overwrite::IfItHolds("architecture.json"))?;
+    write_weights(&folder.path().join("diffusion_pytorch_model.safetensors"), &named(task), Dtype::F32)?;
+    for (file, value) in [("config.json", teacher.config().to_json()), ("architecture.json", json!(architecture))] {
+        files::write(&folder.path().join(file), format!("{value:#}\n").as_bytes())?;
+    }
+    folder.persist()?;
+    Ok(())
 }
 
 /// What fine-tuning works with.
@@ -161,23 +185,23 @@ impl<'a> Finetuning<'a> {
     pub fn new(setting: Setting<'a>, mut batches: impl FnMut(Position) -> Result<Batches> + 'a) -> Result<Self> {
         let Setting { recipe, teacher, architecture, device, .. } = &setting;
         let wide = Torch::new(*device, Dtype::F32)?;
-        let torch = Torch::new(*device, recipe.precision)?;
+        let torch = Torch::new(*device, recipe.precision)?.recomputing(recipe.gradient_checkpointing);
         let cuts = Cuts::new(teacher.config(), architecture)?;
         let build = |source: &dyn Source<Torch>| -> Result<UNet<Torch>> {
             Ok(UNet::new(teacher.config(), architecture, &Params::new(&wide, source))?)
         };
         let (student, variables) = match recipe.init {
             Init::Random => {
-                let source = Variables::new(Initial { seed: recipe.seed });
+                let source = Variables::new(Layout::new(Initial { seed: recipe.seed }, recipe.channels_last));
                 (build(&source)?, source.into_list())
             }
             Init::Teacher => teacher.bound(|bound| {
-                let source = Variables::new(CutWeights::new(bound, &cuts));
+                let source = Variables::new(Layout::new(CutWeights::new(bound, &cuts), recipe.channels_last));
                 Ok((build(&source)?, source.into_list()))
             })?,
         };
         let full = |bound: &Bound<'_>| -> Result<UNet<Torch>> {
-            let weights = Weights::new(bound);
+            let weights = Layout::new(Weights::new(bound), recipe.channels_last);
             Ok(UNet::new(teacher.config(), &Architecture::full(), &Params::new(&torch, &weights))?)
         };
         let teacher = if recipe.loss.distils() { Some(teacher.bound(full)?) } else { None };

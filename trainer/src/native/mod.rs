@@ -1,9 +1,12 @@
-//! Kernels of libtorch over lists of tensors, which `tch` does not bind: one call for all parameters of a network.
+//! What `tch` does not bind: kernels of libtorch over lists of tensors (one call for all parameters of a network), memory layouts, and
+//! gradients of a function of our own.
 
 use crate::torch::{Error, Result};
 use std::{
-    ffi::{CStr, c_char, c_double},
-    ptr,
+    ffi::{CStr, CString, c_char, c_double, c_void},
+    mem::ManuallyDrop,
+    panic::{self, AssertUnwindSafe},
+    ptr, slice,
 };
 use tch::Tensor;
 use torch_sys::C_tensor;
@@ -29,6 +32,17 @@ unsafe extern "C" {
         towards: *const *const C_tensor,
         count: usize,
         weight: c_double,
+    ) -> *mut c_char;
+    fn pleach_channels_last(tensor: *const C_tensor, out: *mut *mut C_tensor) -> *mut c_char;
+    fn pleach_records_gradients() -> bool;
+    fn pleach_recomputed(
+        outside: *const *const C_tensor,
+        count: usize,
+        result: *const C_tensor,
+        state: *mut c_void,
+        rerun: unsafe extern "C" fn(*const c_void, *const *mut C_tensor, usize, *mut *mut C_tensor) -> *mut c_char,
+        forget: unsafe extern "C" fn(*mut c_void),
+        out: *mut *mut C_tensor,
     ) -> *mut c_char;
     fn pleach_free(message: *mut c_char);
 }
@@ -110,6 +124,83 @@ pub fn lerp(tensors: &[&Tensor], towards: &[&Tensor], weight: f64) -> Result<()>
     let (list, to) = (pointers(tensors), pointers(towards));
     // SAFETY: as in `adamw`.
     checked(unsafe { pleach_lerp(list.as_ptr(), to.as_ptr(), list.len(), weight) })
+}
+
+/// The same elements, laid out with the channels last: the form in which convolutions are fastest on many devices.
+///
+/// # Errors
+/// A tensor that has not four dimensions.
+pub fn channels_last(tensor: &Tensor) -> Result<Tensor> {
+    let mut out = ptr::null_mut();
+    // SAFETY: as in `norms`.
+    checked(unsafe { pleach_channels_last(tensor.as_ptr(), &mut out) })?;
+    // SAFETY: as in `norms`.
+    Ok(unsafe { Tensor::from_ptr(out) })
+}
+
+/// Whether operations on this thread are recorded for gradients.
+pub fn records_gradients() -> bool {
+    // SAFETY: it reads a flag of the thread.
+    unsafe { pleach_records_gradients() }
+}
+
+/// Computes a part of a network again from what it takes from outside.
+pub type Replay = Box<dyn Fn(&[Tensor]) -> Result<Tensor> + Send>;
+
+/// `result`, which was computed from `outside` without a record for gradients, as a tensor whose gradients come from `replay`.
+///
+/// # Errors
+/// What libtorch says. Errors of `replay` come out of the call that asks for gradients.
+pub fn recomputed(outside: &[&Tensor], result: &Tensor, replay: Replay) -> Result<Tensor> {
+    let list = pointers(outside);
+    let state = Box::into_raw(Box::new(replay));
+    let mut out = ptr::null_mut();
+    // SAFETY: as in `norms`; `state` belongs to the callee, which gives it to `rerun` until it gives it to `forget`, once.
+    checked(unsafe {
+        pleach_recomputed(list.as_ptr(), list.len(), result.as_ptr(), state.cast(), rerun, forget, &mut out)
+    })?;
+    // SAFETY: as in `norms`.
+    Ok(unsafe { Tensor::from_ptr(out) })
+}
+
+/// Calls a [`Replay`]. The message of an error belongs to the caller, who frees it as C does.
+///
+/// # Safety
+/// `state` is a boxed [`Replay`]; `outside` holds `count` new tensors, which become ours; `out` can be written.
+unsafe extern "C" fn rerun(
+    state: *const c_void,
+    outside: *const *mut C_tensor,
+    count: usize,
+    out: *mut *mut C_tensor,
+) -> *mut c_char {
+    // SAFETY: as the caller promises.
+    let (replay, outside): (&Replay, Vec<Tensor>) = unsafe {
+        let pointers = slice::from_raw_parts(outside, count);
+        (&*state.cast(), pointers.iter().map(|&pointer| Tensor::from_ptr(pointer)).collect())
+    };
+    let result = panic::catch_unwind(AssertUnwindSafe(|| replay(&outside)));
+    let error = match result {
+        Ok(Ok(tensor)) => {
+            let mut tensor = ManuallyDrop::new(tensor);
+            // SAFETY: `out` can be written, and the tensor is not dropped here.
+            unsafe { *out = tensor.as_mut_ptr() };
+            return ptr::null_mut();
+        }
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "a panic while a part of the network was computed again".to_owned(),
+    };
+    let message = CString::new(error.replace('\0', " ")).unwrap_or_default();
+    // SAFETY: a string that ends in zero.
+    unsafe { libc::strdup(message.as_ptr()) }
+}
+
+/// Drops a [`Replay`].
+///
+/// # Safety
+/// `state` is a boxed [`Replay`] that is not used again.
+unsafe extern "C" fn forget(state: *mut c_void) {
+    // SAFETY: as the caller promises.
+    drop(unsafe { Box::from_raw(state.cast::<Replay>()) });
 }
 
 fn pointers(tensors: &[&Tensor]) -> Vec<*const C_tensor> {

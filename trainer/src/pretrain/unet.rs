@@ -2,13 +2,10 @@
 
 use super::{Examples, network::Autoencoder};
 use crate::{
-    diffusion::{Diffusion, posterior},
+    diffusion::{Diffusion, left_out, posterior},
     encoders::TextEncoder,
     learn::Variable,
-    run::{
-        LoopSettings, Loss, Result, Task, grid,
-        streams::{Use, choices},
-    },
+    run::{LoopSettings, Loss, Result, Task, grid},
     sampling::{Artist, Sampling},
     torch::{Initial, Torch, Value, Variables},
 };
@@ -54,13 +51,13 @@ impl Default for UnetRecipe {
         Self {
             channels: vec![64, 96, 128],
             heads: vec![2, 3, 4],
-            layers: 2,
+            layers: 1,
             groups: 32,
             batch: 32,
             dropout: 0.1,
             min_snr: Some(5.0),
             guidance: 4.0,
-            settings: super::loop_settings(3500, 1e-3, Some(0.999)),
+            settings: super::loop_settings(3200, 1e-3, Some(0.999)),
         }
     }
 }
@@ -88,6 +85,8 @@ impl UnetRecipe {
 pub(super) struct Frozen {
     /// Moments of each picture's latents, `[n, 2 C, h, w]`.
     moments: Tensor,
+    /// The embedding of each caption, `[n, 77, D]`.
+    embeddings: Tensor,
     /// The embedding of the empty caption, `[1, 77, D]`.
     null: Tensor,
 }
@@ -98,7 +97,13 @@ impl Frozen {
         let all: Vec<usize> = (0..examples.len()).collect();
         let moments =
             all.chunks(64).map(|part| autoencoder.moments(&examples.pictures(part)?)).collect::<Result<Vec<_>>>()?;
-        Ok(Self { moments: Tensor::f_cat(&moments, 0)?, null: text.encode(&[String::new()])? })
+        let captions = |part: &[usize]| part.iter().map(|&i| examples.sample(i).caption.clone()).collect::<Vec<_>>();
+        let embeddings = all.chunks(64).map(|part| text.encode(&captions(part)));
+        Ok(Self {
+            moments: Tensor::f_cat(&moments, 0)?,
+            embeddings: Tensor::f_cat(&embeddings.collect::<Result<Vec<_>, _>>()?, 0)?,
+            null: text.encode(&[String::new()])?,
+        })
     }
 }
 
@@ -148,15 +153,8 @@ impl Task for UnetTask<'_> {
         let rows: Vec<i64> = chosen.iter().map(|&index| index as i64).collect();
         let moments = self.frozen.moments.f_index_select(0, &Tensor::f_from_slice(&rows)?)?;
         let latents = posterior(&moments, self.context.autoencoder.scaling(), self.context.seed, micro)?;
-        let mut random = choices(self.context.seed, Use::Dropout, micro);
-        let captions = chosen.iter().map(|&index| {
-            if random.chance(self.recipe.dropout) {
-                String::new()
-            } else {
-                self.context.examples.sample(index).caption.clone()
-            }
-        });
-        let context = self.context.text.encode(&captions.collect::<Vec<_>>())?;
+        let embeddings = self.frozen.embeddings.f_index_select(0, &Tensor::f_from_slice(&rows)?)?;
+        let context = left_out(&embeddings, &self.frozen.null, self.recipe.dropout, self.context.seed, micro)?;
         let noised = self.diffusion.noised(&latents, self.context.seed, micro)?;
         let sample = Value::try_from(noised.sample.shallow_clone())?;
         let timesteps = Value::try_from(noised.timesteps.shallow_clone())?;

@@ -4,6 +4,7 @@ mod attention;
 mod error;
 mod ops;
 mod random;
+mod recompute;
 mod value;
 mod weights;
 
@@ -11,9 +12,9 @@ pub use error::{Error, Result};
 pub use random::Initial;
 pub use tch::Device;
 pub use value::{Value, kind};
-pub use weights::{Casting, CutWeights, Variables, Weights};
+pub use weights::{Casting, CutWeights, Layout, Variables, Weights};
 
-use crate::libtorch::libtorch;
+use crate::{libtorch::libtorch, native};
 use pleach_model::{
     self as model,
     backend::{Backend, Constant, Scopes},
@@ -22,7 +23,9 @@ use pleach_model::{
     shape::Fact,
     tensor::Dtype,
 };
-use tch::{Cuda, Tensor};
+use recompute::Tape;
+use std::cell::RefCell;
+use tch::{Cuda, Tensor, no_grad};
 
 /// The interpreter. Gradients are recorded where a parameter asks for them ([`Variables`]): with [`Weights`] nothing is.
 #[derive(Debug)]
@@ -30,6 +33,8 @@ pub struct Torch {
     device: Device,
     dtype: Dtype,
     scopes: Scopes,
+    recomputes: bool,
+    tape: RefCell<Option<Tape>>,
 }
 
 impl Torch {
@@ -50,7 +55,13 @@ impl Torch {
         if !dtype.is_float() {
             return Err(Error::Dtype(dtype));
         }
-        Ok(Self { device, dtype, scopes: Scopes::default() })
+        Ok(Self { device, dtype, scopes: Scopes::default(), recomputes: false, tape: RefCell::default() })
+    }
+
+    /// Whether the inner values of a network's segments are forgotten and computed again for the gradients (activation checkpointing).
+    #[must_use]
+    pub fn recomputing(self, recomputes: bool) -> Self {
+        Self { recomputes, ..self }
     }
 
     /// Where it computes.
@@ -73,7 +84,11 @@ impl Backend for Torch {
         let shape = fact.known().ok_or("needs known shapes")?;
         let tensors: Vec<&Tensor> = inputs.iter().map(|value| value.tensor()).collect();
         let result = ops::compute(op, &tensors, &shape, fact.dtype).map_err(error::reason)?;
-        Ok(Value::new(result, fact.dtype))
+        let result = Value::new(result, fact.dtype);
+        if let Some(tape) = &mut *self.tape.borrow_mut() {
+            tape.add(op, inputs, &shape, &result)?;
+        }
+        Ok(result)
     }
 
     fn constant(&self, data: Constant, shape: &[usize]) -> model::error::Result<Value> {
@@ -82,10 +97,27 @@ impl Backend for Torch {
             Constant::I64(data) => (Tensor::f_from_slice(data), Dtype::I64),
         };
         let placed = tensor.and_then(|tensor| tensor.f_reshape(ops::dims(shape))?.f_to_device(self.device));
-        placed.map(|tensor| Value::new(tensor, dtype)).map_err(|error| {
+        let value = placed.map(|tensor| Value::new(tensor, dtype)).map_err(|error| {
             let fact = Fact::new(dtype, shape.to_vec());
             model::error::Error::op(&self.scopes.path(), "constant", &[fact], error::reason(error))
-        })
+        })?;
+        if let Some(tape) = &mut *self.tape.borrow_mut() {
+            tape.bring(&value);
+        }
+        Ok(value)
+    }
+
+    fn segment(&self, body: &mut dyn FnMut() -> model::error::Result<Value>) -> model::error::Result<Value> {
+        if !self.recomputes || !native::records_gradients() || self.tape.borrow().is_some() {
+            return body();
+        }
+        self.tape.replace(Some(Tape::new()));
+        let result = no_grad(body);
+        let tape = self.tape.take().unwrap_or_default();
+        let result = result?;
+        let fact = result.fact();
+        tape.finish(result)
+            .map_err(|error| model::error::Error::op(&self.scopes.path(), "segment", &[fact], error.to_string()))
     }
 
     fn fact(&self, value: &Value) -> Fact {

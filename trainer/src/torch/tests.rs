@@ -186,3 +186,39 @@ fn gradients_of_attention_agree_with_finite_differences() {
         });
     }
 }
+
+/// Multiplies with libtorch itself, past the interpreter.
+struct Meddling;
+
+impl pleach_model::sites::Sites<Torch> for Meddling {
+    fn site(
+        &self,
+        _: &Torch,
+        _: &str,
+        _: pleach_model::sites::Site<'_, Value>,
+        value: Value,
+    ) -> model::error::Result<Value> {
+        Ok(Value::try_from(value.tensor() * 0.5).unwrap())
+    }
+}
+
+#[test]
+fn a_hook_inside_what_is_computed_again_is_refused() {
+    let torch = torch().recomputing(true);
+    let variables = Variables::new(Initial { seed: 1 });
+    let sizes = ResnetConfig { input: 4, output: 4, time: None, groups: 2, kept: 2, eps: 1e-5 };
+    let resnet = Resnet::new(&Params::new(&torch, &variables), &sizes).unwrap();
+    let x = given(&[1, 4, 3, 3], numbers(1, 36));
+    let run = |sites: &dyn pleach_model::sites::Sites<Torch>| {
+        let pass = Pass::new(&torch, sites);
+        torch.segment(&mut || resnet.forward(&pass, &x, None))
+    };
+    let error = run(&Meddling).unwrap_err().to_string();
+    assert!(error.contains("a hook changed a value in a part of the network that is computed again"), "{error}");
+    // The error leaves nothing behind, and without the hook gradients arrive.
+    let result = run(&pleach_model::sites::Identity).unwrap();
+    result.tensor().square().sum(tch::Kind::Float).backward();
+    for (name, value) in variables.into_list() {
+        assert!(value.tensor().grad().defined(), "{name}");
+    }
+}

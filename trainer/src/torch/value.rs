@@ -2,6 +2,7 @@
 
 use super::error::{Error, Result};
 use pleach_model::{samplers::LinearCombination, shape::Fact, tensor::Dtype};
+use std::sync::atomic::{AtomicU64, Ordering};
 use tch::{Device, Kind, Tensor};
 
 /// A tensor of libtorch; clones share its elements and its place in the record of gradients.
@@ -9,12 +10,28 @@ use tch::{Device, Kind, Tensor};
 pub struct Value {
     tensor: Tensor,
     dtype: Dtype,
+    number: u64,
 }
+
+/// Numbers are given in the order of creation; clones share theirs.
+static NUMBERS: AtomicU64 = AtomicU64::new(0);
 
 impl Value {
     pub(super) fn new(tensor: Tensor, dtype: Dtype) -> Self {
         debug_assert_eq!(tensor.f_kind().ok(), Some(kind(dtype)));
-        Self { tensor, dtype }
+        Self { tensor, dtype, number: Self::next_number() }
+    }
+
+    pub(super) fn next_number() -> u64 {
+        NUMBERS.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    pub(super) fn dtype(&self) -> Dtype {
+        self.dtype
     }
 
     /// The tensor.
@@ -42,7 +59,7 @@ impl Value {
 
 impl Clone for Value {
     fn clone(&self) -> Self {
-        Self { tensor: self.tensor.shallow_clone(), dtype: self.dtype }
+        Self { tensor: self.tensor.shallow_clone(), ..*self }
     }
 }
 
@@ -58,7 +75,7 @@ impl TryFrom<Tensor> for Value {
             Kind::Int => Dtype::I32,
             other => return Err(Error::Kind(other)),
         };
-        Ok(Self { tensor, dtype })
+        Ok(Self::new(tensor, dtype))
     }
 }
 

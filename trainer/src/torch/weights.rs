@@ -1,6 +1,7 @@
 //! Parameters for libtorch: out of a checkpoint, and as variables to be trained.
 
 use super::{Error, Torch, Value, error::reason, ops::dims, value::kind};
+use crate::native;
 use pleach_model::{self as model, checkpoint::Bound, cut::Cuts, params::Source, tensor::TensorSpec};
 use std::cell::RefCell;
 use tch::Tensor;
@@ -96,6 +97,31 @@ impl Source<Torch> for Casting<'_> {
         let (_, value) = found.ok_or_else(|| failed("no variable has this name".into()))?;
         let cast = value.tensor().f_to_kind(kind(torch.dtype)).map_err(|error| failed(reason(error)))?;
         Ok(Value::new(cast, torch.dtype))
+    }
+}
+
+/// Lays the kernels of convolutions out with channels last, which their results then are too; otherwise as another source.
+pub struct Layout<S> {
+    source: S,
+    channels_last: bool,
+}
+
+impl<S> Layout<S> {
+    /// The parameters of `source`, channels last if asked for.
+    pub fn new(source: S, channels_last: bool) -> Self {
+        Self { source, channels_last }
+    }
+}
+
+impl<S: Source<Torch>> Source<Torch> for Layout<S> {
+    fn parameter(&self, torch: &Torch, spec: &TensorSpec) -> model::error::Result<Value> {
+        let value = self.source.parameter(torch, spec)?;
+        if !self.channels_last || spec.shape.len() != 4 {
+            return Ok(value);
+        }
+        native::channels_last(value.tensor())
+            .and_then(Value::try_from)
+            .map_err(|error| model::error::Error::Parameter { name: spec.name.clone(), reason: error.to_string() })
     }
 }
 
