@@ -20,8 +20,8 @@ use std::path::PathBuf;
 /// Fine-tune a pruned student with and without distillation, from the teacher's weights and from random ones
 #[derive(Parser)]
 struct Cli {
-    /// The base model: a diffusers pipeline, with the judge beside its parts
-    #[arg(long, default_value = "assets/world")]
+    /// The small world's base model: what `pleach-train pretrain` leaves in RUN/pipeline
+    #[arg(long, value_name = "FOLDER")]
     base: PathBuf,
     /// Where runs and results are kept
     #[arg(long, default_value = "target/ablation")]
