@@ -452,7 +452,7 @@ fn an_existing_folder_is_kept_unless_it_is_a_bundle_to_be_replaced() {
         again(&options(Dtype::F32), &bundle).unwrap_err().to_string(),
         format!("the folder {} is not empty: choose another or ask to overwrite it", bundle.display())
     );
-    let replaced = again(&overwriting, &bundle).unwrap();
+    let replaced = again(&overwriting, &bundle).unwrap().unwrap();
     assert_eq!(replaced, Bundle::read(&bundle).unwrap());
     assert_eq!(replaced.components.text_encoder.precision, Dtype::F16);
 

@@ -24,6 +24,8 @@ use pleach_trainer::{
 use std::{collections::BTreeMap, fs, ops::ControlFlow, path::Path, sync::Arc};
 
 type Bits = BTreeMap<String, Vec<u32>>;
+/// Shape and numbers of an initialiser.
+type Initialiser = (Vec<usize>, Vec<u32>);
 
 fn bits(values: Vec<f32>) -> Vec<u32> {
     values.into_iter().map(f32::to_bits).collect()
@@ -112,7 +114,7 @@ fn learnt_saved_loaded_and_exported_they_are_the_same_bits() {
 }
 
 /// All initialisers of `model.onnx` in a folder, with their shapes.
-fn initialisers(folder: &Path) -> Result<BTreeMap<String, (Vec<usize>, Vec<u32>)>> {
+fn initialisers(folder: &Path) -> Result<BTreeMap<String, Initialiser>> {
     let model = ModelProto::decode(fs::read(folder.join("model.onnx"))?.as_slice())?;
     let data = fs::read(folder.join("model.onnx_data"))?;
     let graph = model.graph.context("a model without a graph")?;
@@ -135,7 +137,7 @@ fn initialisers(folder: &Path) -> Result<BTreeMap<String, (Vec<usize>, Vec<u32>)
     Ok(graph.initializer.iter().map(read).collect())
 }
 
-fn transposed((shape, values): (Vec<usize>, Vec<u32>)) -> Vec<u32> {
+fn transposed((shape, values): Initialiser) -> Vec<u32> {
     let [rows, columns] = shape[..] else { panic!("{shape:?} is no matrix") };
     (0..columns).flat_map(|column| (0..rows).map(move |row| row * columns + column)).map(|i| values[i]).collect()
 }

@@ -58,7 +58,7 @@ pub struct Exported {
 #[derive(Clone, Debug)]
 pub enum What {
     /// A bundle, with this manifest.
-    Bundle(Bundle),
+    Bundle(Box<Bundle>),
     /// A classifier.
     Classifier(Component),
 }
@@ -121,7 +121,7 @@ pub fn export(checkpoint: &Path, bundle: &Path, options: &Options, watch: &dyn W
     manifest.write(folder.path())?;
     let passed = differences.iter().all(Difference::passed);
     let folder = passed.then(|| folder.persist()).transpose()?;
-    Ok(Exported { folder, what: What::Bundle(manifest), differences })
+    Ok(Exported { folder, what: What::Bundle(Box::new(manifest)), differences })
 }
 
 /// The networks of one checkpoint.
