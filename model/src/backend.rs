@@ -141,6 +141,11 @@ pub trait Backend {
         self.run(Op::Sum { axis }, &[x])
     }
 
+    /// [`Op::Max`].
+    fn max(&self, x: &Self::Value, axis: usize) -> Result<Self::Value> {
+        self.run(Op::Max { axis }, &[x])
+    }
+
     /// [`Op::Reshape`].
     fn reshape(&self, x: &Self::Value, to: &[Extent]) -> Result<Self::Value> {
         self.run(Op::Reshape(to.to_vec()), &[x])

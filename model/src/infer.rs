@@ -30,6 +30,13 @@ pub fn infer(op: &Op, inputs: &[&Fact]) -> Rule<Fact> {
             broadcast(&x.shape, &second.shape)?
         }
         Op::Sum { axis } => replace(x, *axis, |_| Ok(Dim::Known(1)))?,
+        Op::Max { axis } => {
+            float(x)?;
+            replace(x, *axis, |dim| match dim.known() {
+                Some(0) => Err(format!("nothing is the largest along dimension {axis}, which is empty")),
+                _ => Ok(Dim::Known(1)),
+            })?
+        }
         Op::Reshape(to) => reshape(x, to)?,
         Op::ReshapeLike => {
             let (from, to) = (Dim::product(&x.shape), Dim::product(&second.shape));

@@ -43,6 +43,11 @@ pub enum Op {
         /// The dimension.
         axis: usize,
     },
+    /// The largest element over one dimension, which stays with length 1; not a number where one of them is none.
+    Max {
+        /// The dimension.
+        axis: usize,
+    },
     /// The same elements in row-major order under another shape; exactly one extent may be [`Extent::Rest`].
     Reshape(Vec<Extent>),
     /// `x`, `like`: `x` under the shape of `like`.
@@ -168,6 +173,7 @@ impl Op {
             Self::Affine { .. } => "affine",
             Self::AtLeast(_) => "at_least",
             Self::Sum { .. } => "sum",
+            Self::Max { .. } => "max",
             Self::Reshape(_) => "reshape",
             Self::ReshapeLike => "reshape_like",
             Self::Permute(_) => "permute",

@@ -1,14 +1,14 @@
 //! A small convolutional picture encoder with linear heads: the judge and the image tower of the small world.
 //!
 //! It is no published network, so its configuration and tensor names are its own: ResNets and downsamplers as the
-//! autoencoder's encoder has them, a sum over positions, a LayerNorm (which makes the sum independent of the picture's size), a
-//! hidden layer whose output are the features, and heads on the features.
+//! autoencoder's encoder has them, the largest value over all positions (what is shown counts, wherever it is; with the mean in its
+//! place shapes are learnt many times slower), a hidden layer whose output are the features, and heads on the features.
 
 use crate::{
     backend::Backend,
     config::Fields,
     error::Result,
-    layers::{Conv2d, GroupNorm, LayerNorm, Linear},
+    layers::{Conv2d, GroupNorm, Linear},
     op::{self, Extent, Unary},
     params::Params,
     resnet::{Resnet, ResnetConfig},
@@ -157,7 +157,6 @@ pub struct Vision<B: Backend> {
     conv_in: Conv2d<B>,
     levels: Vec<Level<B>>,
     norm_out: GroupNorm<B>,
-    norm_sum: LayerNorm<B>,
     hidden: Linear<B>,
     heads: Vec<Linear<B>>,
 }
@@ -194,7 +193,6 @@ impl<B: Backend> Vision<B> {
             conv_in: Conv2d::new(&p.at("conv_in"), config.in_channels, channels[0], 3, halve)?,
             levels: (0..channels.len()).map(level).collect::<Result<_>>()?,
             norm_out: GroupNorm::new(&p.at("norm_out"), groups, last, NORM_EPS)?,
-            norm_sum: LayerNorm::new(&p.at("norm_sum"), last, NORM_EPS)?,
             hidden: Linear::new(&p.at("hidden"), last, config.features, true)?,
             heads: config.heads.iter().map(head).collect::<Result<_>>()?,
         })
@@ -213,8 +211,8 @@ impl<B: Backend> Vision<B> {
         }
         let h = pass.silu(&self.norm_out.forward(pass, &h)?)?;
         let rows = pass.reshape(&h, &[Extent::Keep(0), Extent::Is(self.channels), Extent::Rest])?;
-        let sum = pass.reshape(&pass.sum(&rows, 2)?, &[Extent::Keep(0), Extent::Is(self.channels)])?;
-        let hidden = self.hidden.forward(pass, &self.norm_sum.forward(pass, &sum)?)?;
+        let most = pass.reshape(&pass.max(&rows, 2)?, &[Extent::Keep(0), Extent::Is(self.channels)])?;
+        let hidden = self.hidden.forward(pass, &most)?;
         let features = pass.unary(&hidden, Unary::Gelu)?;
         let heads = self.heads.iter().map(|head| head.forward(pass, &features)).collect::<Result<_>>()?;
         Ok(Seen { features, heads })

@@ -117,6 +117,7 @@ fn elementwise(draw: &mut Draw) -> Vec<Case> {
         Op::Affine { scale: 1.7, shift: -0.3 },
         Op::AtLeast(0.25),
         Op::Sum { axis: draw.between(0, 2) },
+        Op::Max { axis: draw.between(0, 2) },
         Op::Cast(Dtype::F32),
     ];
     unary.into_iter().chain(others).flat_map(|op| case(op, [draw.floats(&shape)])).collect()

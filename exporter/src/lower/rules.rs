@@ -40,10 +40,8 @@ pub(super) fn lower(b: &mut Builder, node: &Node) -> Rule {
             let (x, least) = (b.operand(x)?, b.scalar(b.fact(x).dtype, *least));
             Ok(b.emit("Clip", &[&x, &least], Vec::new()))
         }
-        Op::Sum { axis } => {
-            let (x, axes) = (b.operand(x)?, b.whole(&[*axis as i64]));
-            Ok(b.emit("ReduceSum", &[&x, &axes], vec![AttributeProto::int("keepdims", 1)]))
-        }
+        Op::Sum { axis } => reduce(b, "ReduceSum", x, *axis),
+        Op::Max { axis } => reduce(b, "ReduceMax", x, *axis),
         Op::Reshape(to) => reshape(b, node, to),
         Op::ReshapeLike => {
             let name = b.operand(x)?;
@@ -68,6 +66,12 @@ pub(super) fn lower(b: &mut Builder, node: &Node) -> Rule {
 fn all(b: &mut Builder, op: &str, inputs: &[ValueId], attributes: Vec<AttributeProto>) -> Rule {
     let names = inputs.iter().map(|&id| b.operand(id)).collect::<Rule<Vec<_>>>()?;
     Ok(b.emit(op, &names.iter().map(String::as_str).collect::<Vec<_>>(), attributes))
+}
+
+/// Over one dimension, which stays.
+fn reduce(b: &mut Builder, op: &str, x: ValueId, axis: usize) -> Rule {
+    let (x, axes) = (b.operand(x)?, b.whole(&[axis as i64]));
+    Ok(b.emit(op, &[&x, &axes], vec![AttributeProto::int("keepdims", 1)]))
 }
 
 /// `MatMul` and not `Gemm`: ONNX Runtime makes one of it where that pays.

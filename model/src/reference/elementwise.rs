@@ -76,6 +76,12 @@ pub(super) fn sum(inputs: &[&Value], axis: usize) -> Result<Data, String> {
     }
 }
 
+/// A value that is not a number wins.
+pub(super) fn max(x: &Floats, axis: usize) -> ArrayD<f32> {
+    let larger = |a: f32, &b: &f32| if b.is_nan() || b > a { b } else { a };
+    row_major(x.fold_axis(Axis(axis), f32::NEG_INFINITY, |&a, b| larger(a, b)).insert_axis(Axis(axis)))
+}
+
 pub(super) fn cast(inputs: &[&Value], to: Dtype) -> Result<Data, String> {
     match inputs {
         [Value { data, .. }] => Ok(match (data, to.is_float()) {

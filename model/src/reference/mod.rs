@@ -129,6 +129,7 @@ fn compute(op: &Op, inputs: &[&Value], shape: &[usize], dtype: Dtype) -> Result<
         }
         Op::Binary(function) => elementwise::binary(inputs, *function, shape),
         Op::Sum { axis } => elementwise::sum(inputs, *axis),
+        Op::Max { axis } => Ok(float(elementwise::max(operand(0)?, *axis))),
         Op::Cast(to) => elementwise::cast(inputs, *to),
         Op::Reshape(_)
         | Op::ReshapeLike

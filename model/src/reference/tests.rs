@@ -163,6 +163,7 @@ fn whole_numbers_add_multiply_sum_and_move() {
 fn elements_move() {
     let x = given(&[2, 3], &[1., 2., 3., 4., 5., 6.]);
     near(run(Op::Sum { axis: 1 }, &[&x]), &[2, 1], &[6., 15.]);
+    near(run(Op::Max { axis: 0 }, &[&x]), &[1, 3], &[4., 5., 6.]);
     near(run(Op::Permute(vec![1, 0]), &[&x]), &[3, 2], &[1., 4., 2., 5., 3., 6.]);
     let to = vec![Extent::Rest, Extent::Is(1), Extent::Keep(0)];
     near(run(Op::Reshape(to), &[&x]), &[3, 1, 2], &[1., 2., 3., 4., 5., 6.]);

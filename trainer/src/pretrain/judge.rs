@@ -1,7 +1,7 @@
 //! The judge: which style, shapes and colours a picture shows. It learns from renderings and from what the autoencoder makes of them,
 //! because the pictures that it will judge come out of that autoencoder.
 
-use super::{Examples, network::Autoencoder};
+use super::Examples;
 use crate::{
     learn::Variable,
     run::{
@@ -41,7 +41,7 @@ impl Default for JudgeRecipe {
             channels: vec![32, 64, 96, 128],
             features: 128,
             batch: 48,
-            settings: super::loop_settings(1000, 1.5e-3, Some(0.995)),
+            settings: super::loop_settings(2000, 2e-3, Some(0.995)),
         }
     }
 }
@@ -72,34 +72,24 @@ pub(super) struct JudgeTask<'a> {
     recipe: &'a JudgeRecipe,
     seed: u64,
     examples: &'a Examples,
-    autoencoder: &'a Autoencoder,
     network: Vision<Torch>,
     variables: Vec<Variable>,
 }
 
 impl<'a> JudgeTask<'a> {
-    pub fn new(
-        torch: &'a Torch,
-        recipe: &'a JudgeRecipe,
-        seed: u64,
-        examples: &'a Examples,
-        autoencoder: &'a Autoencoder,
-    ) -> Result<Self> {
+    pub fn new(torch: &'a Torch, recipe: &'a JudgeRecipe, seed: u64, examples: &'a Examples) -> Result<Self> {
         let source = Variables::new(Initial { seed });
         let network = Vision::new(&recipe.config(), &Params::new(torch, &source))?;
-        Ok(Self { torch, recipe, seed, examples, autoencoder, network, variables: source.into_list() })
+        Ok(Self { torch, recipe, seed, examples, network, variables: source.into_list() })
     }
 
     fn look(&self, pictures: Tensor) -> Result<Seen<Value>> {
         Ok(self.network.forward(&Pass::plain(self.torch), &Value::try_from(pictures)?)?)
     }
 
-    /// Half of the pictures as rendered, half through the autoencoder.
+    /// The pictures, each a little too bright or dark, as generated ones are.
     fn inputs(&self, chosen: &[usize], micro: u64) -> Result<Tensor> {
-        let (sharp, through) = chosen.split_at(chosen.len() / 2);
-        let soft = self.autoencoder.through(&self.examples.pictures(through)?, self.seed, micro)?;
-        let all = Tensor::f_cat(&[self.examples.pictures(sharp)?, soft], 0)?;
-        // Generated pictures have a little noise and are a little too bright or dark.
+        let all = self.examples.pictures(chosen)?;
         let mut random = choices(self.seed, Use::Dropout, micro);
         let mut jitter = |spread: f32| (random.bits() >> 40) as f32 * 2f32.powi(-23) * spread - spread;
         let gains: Vec<f32> = chosen.iter().map(|_| 1.0 + jitter(0.1)).collect();

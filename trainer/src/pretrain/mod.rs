@@ -86,7 +86,13 @@ impl Recipe {
     /// The first key with a value that no run can have.
     pub fn check(&self) -> Result<()> {
         let loops = [&self.text.settings, &self.vae.settings, &self.judge.settings, &self.unet.settings];
-        loops.into_iter().try_for_each(LoopSettings::check)
+        loops.into_iter().try_for_each(LoopSettings::check)?;
+        let TextRecipe { alike, batch, .. } = self.text;
+        if alike == 0 || batch == 0 || batch % alike != 0 || self.pictures < alike as u64 {
+            let expected = "a number that divides text.batch, and no more than pictures";
+            return Err(run::Error::Setting { key: "text.alike", value: alike.to_string(), expected });
+        }
+        Ok(())
     }
 }
 
@@ -219,7 +225,8 @@ impl<'a> Pretraining<'a> {
     fn text(&self, watch: &dyn Watch) -> Result<Outcome> {
         let recipe = &self.recipe.text;
         let tokenizer = Tokenizer::clip(&self.part("tokenizer"), recipe.config().max_position_embeddings)?;
-        let mut task = TextTask::new(&self.torch, recipe, self.recipe.seed, &self.examples, &tokenizer)?;
+        let examples = Examples::families(self.recipe.world, self.recipe.pictures, recipe.alike as u64);
+        let mut task = TextTask::new(&self.torch, recipe, self.recipe.seed, &examples, &tokenizer)?;
         let outcome = self.train(Stage::Text, &mut task, &recipe.settings, watch)?;
         if outcome == Outcome::Finished {
             let (tower, text): (Vec<_>, Vec<_>) =
@@ -281,7 +288,8 @@ impl<'a> Pretraining<'a> {
     fn judge(&self, watch: &dyn Watch) -> Result<Outcome> {
         let recipe = &self.recipe.judge;
         let autoencoder = Autoencoder::open(&self.part("vae"), &self.torch)?;
-        let mut task = JudgeTask::new(&self.torch, recipe, self.recipe.seed, &self.examples, &autoencoder)?;
+        let examples = self.examples.half_through(&autoencoder, self.recipe.seed)?;
+        let mut task = JudgeTask::new(&self.torch, recipe, self.recipe.seed, &examples)?;
         let outcome = self.train(Stage::Judge, &mut task, &recipe.settings, watch)?;
         if outcome == Outcome::Finished {
             self.save(Stage::Judge.component(), &recipe.config().to_json(), "model", &named(&task))?;

@@ -36,6 +36,9 @@ pub struct TextRecipe {
     pub channels: Vec<usize>,
     /// Pairs in a batch.
     pub batch: usize,
+    /// Pairs of a batch that differ in style and shapes alone. Where all differ in colours and places, these tell them apart, and nothing
+    /// else is learnt.
+    pub alike: usize,
     /// The loop.
     #[serde(rename = "loop")]
     pub settings: LoopSettings,
@@ -50,7 +53,8 @@ impl Default for TextRecipe {
             shared: 64,
             channels: vec![32, 64, 96, 128],
             batch: 64,
-            settings: super::loop_settings(700, 1e-3, Some(0.99)),
+            alike: 4,
+            settings: super::loop_settings(1600, 1e-3, Some(0.99)),
         }
     }
 }
@@ -173,7 +177,8 @@ impl Task for TextTask<'_> {
     }
 
     fn loss(&mut self, micro: u64) -> Result<Loss> {
-        let chosen = self.examples.choose(self.recipe.batch, self.seed, micro);
+        let TextRecipe { batch, alike, .. } = *self.recipe;
+        let chosen = self.examples.choose_families(batch, alike, self.seed, micro);
         let (captions, pictures) = (self.captions(&chosen)?, self.pictures(&chosen)?);
         let scale = self.scale.tensor().f_clamp_max(MOST)?.f_exp()?;
         let similarity = captions.f_matmul(&pictures.f_transpose(0, 1)?)?.f_mul(&scale)?;

@@ -1,9 +1,10 @@
 //! Examples of the small world, drawn once and kept in memory.
 
+use super::network::Autoencoder;
 use crate::{
     run::streams::{Use, choices},
     torch::Result,
-    world::{SIDE, Sample, sample},
+    world::{SIDE, Sample, sample, sibling},
 };
 use rayon::prelude::*;
 use tch::{Kind, Tensor};
@@ -17,10 +18,20 @@ pub(super) struct Examples {
 impl Examples {
     /// The first `count` samples of the series of `seed`.
     pub fn draw(seed: u64, count: u64) -> Self {
+        Self::of(count, |index| sample(seed, index))
+    }
+
+    /// As [`draw`](Self::draw), in families of `members` that follow one another and differ in style and shapes alone.
+    pub fn families(seed: u64, count: u64, members: u64) -> Self {
+        let members = members.max(1);
+        Self::of(count, |index| sibling(seed, index / members, index % members))
+    }
+
+    fn of(count: u64, sample: impl Fn(u64) -> Sample + Sync) -> Self {
         let drawn: Vec<(Sample, Vec<u8>)> = (0..count)
             .into_par_iter()
             .map(|index| {
-                let sample = sample(seed, index);
+                let sample = sample(index);
                 let pixels = sample.scene.draw().into_raw();
                 (sample, pixels)
             })
@@ -43,6 +54,30 @@ impl Examples {
     pub fn choose(&self, batch: usize, seed: u64, micro: u64) -> Vec<usize> {
         let mut random = choices(seed, Use::Data, micro);
         (0..batch).map(|_| random.below(self.samples.len())).collect()
+    }
+
+    /// As [`choose`](Self::choose), whole families; `batch` and [`len`](Self::len) are multiples of `members`, or the rest is left out.
+    pub fn choose_families(&self, batch: usize, members: usize, seed: u64, micro: u64) -> Vec<usize> {
+        let members = members.max(1);
+        let mut random = choices(seed, Use::Data, micro);
+        let firsts = (0..batch / members).map(|_| random.below(self.samples.len() / members) * members);
+        firsts.flat_map(|first| first..first + members).collect()
+    }
+
+    /// Every second picture as the autoencoder gives it back.
+    ///
+    /// # Errors
+    /// What libtorch says.
+    pub fn half_through(&self, autoencoder: &Autoencoder, seed: u64) -> crate::run::Result<Self> {
+        let mut pixels = self.pixels.clone();
+        let odd: Vec<usize> = (1..self.len()).step_by(2).collect();
+        for (micro, part) in (0..).zip(odd.chunks(64)) {
+            let back = autoencoder.through(&self.pictures(part)?, seed, micro)?;
+            for (&index, picture) in part.iter().zip(crate::sampling::pictures(&back)?) {
+                pixels[index] = picture.into_raw();
+            }
+        }
+        Ok(Self { samples: self.samples.clone(), pixels })
     }
 
     /// Their pictures: `[B, 3, 64, 64]` in [-1, 1].

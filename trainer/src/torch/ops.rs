@@ -39,6 +39,7 @@ pub(super) fn compute(op: &Op, inputs: &[&Tensor], shape: &[usize], dtype: Dtype
         Op::Affine { scale, shift } => x.f_mul_scalar(rounded(dtype, *scale))?.f_add_scalar(rounded(dtype, *shift)),
         Op::AtLeast(least) => x.f_clamp_min(rounded(dtype, *least)),
         Op::Sum { axis } => x.f_sum_dim_intlist([*axis as i64].as_slice(), true, kind(dtype)),
+        Op::Max { axis } => x.f_amax([*axis as i64].as_slice(), true),
         Op::Reshape(_) | Op::ReshapeLike => x.f_reshape(dims(shape)),
         Op::Permute(order) => x.f_permute(dims(order)),
         Op::Concat { axis } => Tensor::f_cat(inputs, *axis as i64),

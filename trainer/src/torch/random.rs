@@ -6,13 +6,10 @@ use pleach_model::{
     self as model, backend::Backend, backend::Constant, noise::Generator, params::Source, tensor::TensorSpec,
 };
 
-/// Standard deviation of embeddings, as CLIP has it.
-const EMBEDDING_STD: f32 = 0.02;
-
 /// Parameters of a network that has learnt nothing. Each depends on the seed and its name alone.
 ///
-/// Matrices and kernels are uniform up to `1 / sqrt(inputs)` (`torch.nn.Linear`, `torch.nn.Conv2d`), embeddings normal, weights of norms
-/// 1, biases 0.
+/// Matrices and kernels are uniform up to `1 / sqrt(inputs)` (`torch.nn.Linear`, `torch.nn.Conv2d`), embeddings standard normal
+/// (`torch.nn.Embedding`: a token's own features stand out from what layers add to them), weights of norms 1, biases 0.
 #[derive(Clone, Copy, Debug)]
 pub struct Initial {
     /// The seed.
@@ -27,10 +24,7 @@ impl Source<Torch> for Initial {
         let data = match spec.shape.as_slice() {
             [_] if spec.name.ends_with("weight") => vec![1.0; count],
             [] | [_] => vec![0.0; count],
-            _ if spec.name.ends_with("_embedding.weight") => {
-                let normal = Generator::new(random.bits()).randn(count);
-                normal.into_iter().map(|value| value * EMBEDDING_STD).collect()
-            }
+            _ if spec.name.ends_with("_embedding.weight") => Generator::new(random.bits()).randn(count),
             [outputs, ..] => {
                 let bound = 1.0 / ((count / outputs.max(&1)) as f32).sqrt();
                 let unit = |bits: u64| (bits >> 40) as f32 * 2f32.powi(-23) - 1.0;

@@ -45,6 +45,15 @@ pub fn sample_single(seed: u64, index: u64) -> Sample {
     finish(scene, &mut generator)
 }
 
+/// Member `member` of family `family`: the members of a family share their colours, places, sizes and background; each has a style and
+/// shapes of its own.
+pub fn sibling(seed: u64, family: u64, member: u64) -> Sample {
+    let shared = Scene::sample(&mut generator(seed, family));
+    let mut own = Generator::new(Random::new(&[seed, family, member]).bits());
+    let scene = shared.redrawn(&mut own);
+    finish(scene, &mut own)
+}
+
 fn finish(scene: Scene, generator: &mut Generator) -> Sample {
     let caption = scene.caption(generator);
     Sample { scene, caption }

@@ -219,6 +219,15 @@ impl Scene {
         };
         Self { style, background, objects }
     }
+
+    /// The same with another style and other shapes, picked at random.
+    pub fn redrawn(mut self, generator: &mut Generator) -> Self {
+        self.style = generator.pick(Style::ALL);
+        for object in &mut self.objects {
+            object.shape = generator.pick(Shape::ALL);
+        }
+        self
+    }
 }
 
 impl Scene {

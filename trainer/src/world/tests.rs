@@ -29,6 +29,23 @@ fn a_sample_follows_from_seed_and_index() {
 }
 
 #[test]
+fn siblings_differ_in_style_and_shapes_alone() {
+    let mut differ = 0;
+    for family in 0..300 {
+        let scenes: Vec<Scene> = (0..4).map(|member| sibling(5, family, member).scene).collect();
+        let alike = |scene: &Scene| {
+            let objects =
+                scene.objects.iter().map(|object| Object { shape: Shape::Circle, ..object.clone() }).collect();
+            Scene { style: Style::Flat, objects, ..scene.clone() }
+        };
+        assert!(scenes.iter().all(|scene| alike(scene) == alike(&scenes[0])), "{scenes:?}");
+        differ += scenes.iter().map(|scene| format!("{scene:?}")).collect::<BTreeSet<_>>().len();
+    }
+    // One in 48 pairs of single objects is alike by chance.
+    assert!(differ > 1150, "{differ} of 1200");
+}
+
+#[test]
 fn the_pixels_are_these_on_every_machine() {
     let mut bytes = Vec::new();
     for i in 0..60 {
