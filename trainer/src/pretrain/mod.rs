@@ -225,7 +225,7 @@ impl<'a> Pretraining<'a> {
     fn text(&self, watch: &dyn Watch) -> Result<Outcome> {
         let recipe = &self.recipe.text;
         let tokenizer = Tokenizer::clip(&self.part("tokenizer"), recipe.config().max_position_embeddings)?;
-        let examples = Examples::families(self.recipe.world, self.recipe.pictures, recipe.alike as u64);
+        let examples = Examples::families(self.recipe.world, self.recipe.pictures, recipe.alike);
         let mut task = TextTask::new(&self.torch, recipe, self.recipe.seed, &examples, &tokenizer)?;
         let outcome = self.train(Stage::Text, &mut task, &recipe.settings, watch)?;
         if outcome == Outcome::Finished {

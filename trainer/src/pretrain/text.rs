@@ -177,8 +177,7 @@ impl Task for TextTask<'_> {
     }
 
     fn loss(&mut self, micro: u64) -> Result<Loss> {
-        let TextRecipe { batch, alike, .. } = *self.recipe;
-        let chosen = self.examples.choose_families(batch, alike, self.seed, micro);
+        let chosen = self.examples.choose(self.recipe.batch, self.seed, micro);
         let (captions, pictures) = (self.captions(&chosen)?, self.pictures(&chosen)?);
         let scale = self.scale.tensor().f_clamp_max(MOST)?.f_exp()?;
         let similarity = captions.f_matmul(&pictures.f_transpose(0, 1)?)?.f_mul(&scale)?;

@@ -13,21 +13,23 @@ use tch::{Kind, Tensor};
 pub(super) struct Examples {
     samples: Vec<Sample>,
     pixels: Vec<Vec<u8>>,
+    /// How many that follow one another are chosen together.
+    family: usize,
 }
 
 impl Examples {
     /// The first `count` samples of the series of `seed`.
     pub fn draw(seed: u64, count: u64) -> Self {
-        Self::of(count, |index| sample(seed, index))
+        Self::of(count, 1, |index| sample(seed, index))
     }
 
-    /// As [`draw`](Self::draw), in families of `members` that follow one another and differ in style and shapes alone.
-    pub fn families(seed: u64, count: u64, members: u64) -> Self {
-        let members = members.max(1);
-        Self::of(count, |index| sibling(seed, index / members, index % members))
+    /// As [`draw`](Self::draw), in families of so many `members` (at least one) that differ in style and shapes alone.
+    pub fn families(seed: u64, count: u64, members: usize) -> Self {
+        let of = members as u64;
+        Self::of(count, members, |index| sibling(seed, index / of, index % of))
     }
 
-    fn of(count: u64, sample: impl Fn(u64) -> Sample + Sync) -> Self {
+    fn of(count: u64, family: usize, sample: impl Fn(u64) -> Sample + Sync) -> Self {
         let drawn: Vec<(Sample, Vec<u8>)> = (0..count)
             .into_par_iter()
             .map(|index| {
@@ -37,7 +39,7 @@ impl Examples {
             })
             .collect();
         let (samples, pixels) = drawn.into_iter().unzip();
-        Self { samples, pixels }
+        Self { samples, pixels, family }
     }
 
     /// How many there are.
@@ -50,18 +52,11 @@ impl Examples {
         &self.samples[index]
     }
 
-    /// Which examples make micro-batch number `micro` of the run with this seed.
+    /// Which examples make micro-batch number `micro` of the run with this seed: whole families; what does not make up one is left out.
     pub fn choose(&self, batch: usize, seed: u64, micro: u64) -> Vec<usize> {
         let mut random = choices(seed, Use::Data, micro);
-        (0..batch).map(|_| random.below(self.samples.len())).collect()
-    }
-
-    /// As [`choose`](Self::choose), whole families; `batch` and [`len`](Self::len) are multiples of `members`, or the rest is left out.
-    pub fn choose_families(&self, batch: usize, members: usize, seed: u64, micro: u64) -> Vec<usize> {
-        let members = members.max(1);
-        let mut random = choices(seed, Use::Data, micro);
-        let firsts = (0..batch / members).map(|_| random.below(self.samples.len() / members) * members);
-        firsts.flat_map(|first| first..first + members).collect()
+        let firsts = (0..batch / self.family).map(|_| random.below(self.len() / self.family) * self.family);
+        firsts.flat_map(|first| first..first + self.family).collect()
     }
 
     /// Every second picture as the autoencoder gives it back.
@@ -77,7 +72,7 @@ impl Examples {
                 pixels[index] = picture.into_raw();
             }
         }
-        Ok(Self { samples: self.samples.clone(), pixels })
+        Ok(Self { samples: self.samples.clone(), pixels, family: self.family })
     }
 
     /// Their pictures: `[B, 3, 64, 64]` in [-1, 1].
