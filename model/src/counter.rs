@@ -32,6 +32,30 @@ pub struct Macs {
     pub linear_conv: u64,
 }
 
+/// A rule of counting: a field of [`Macs`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rule {
+    /// [`Macs::exact`].
+    #[default]
+    Exact,
+    /// [`Macs::aptp`].
+    Aptp,
+    /// [`Macs::linear_conv`].
+    LinearConv,
+}
+
+impl Macs {
+    /// The count by a rule.
+    pub fn by(self, rule: Rule) -> u64 {
+        match rule {
+            Rule::Exact => self.exact,
+            Rule::Aptp => self.aptp,
+            Rule::LinearConv => self.linear_conv,
+        }
+    }
+}
+
 impl Add for Macs {
     type Output = Self;
 
@@ -61,6 +85,14 @@ pub struct Cost {
     pub macs: Macs,
     /// Bytes of its result.
     pub bytes: u64,
+}
+
+impl Cost {
+    /// Whether the operation belongs to a module or to something inside it; everything is inside the network, whose path is empty.
+    pub fn is_inside(&self, module: &str) -> bool {
+        let rest = self.path.strip_prefix(module);
+        module.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    }
 }
 
 /// Counts what a traced network costs. Every dimension must be known.
@@ -122,9 +154,7 @@ impl Report {
 
     /// Multiply-accumulates of a module and everything inside it.
     pub fn macs_of(&self, module: &str) -> Macs {
-        let inside =
-            |path: &str| path.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-        self.costs.iter().filter(|cost| inside(&cost.path)).map(|cost| cost.macs).sum()
+        self.costs.iter().filter(|cost| cost.is_inside(module)).map(|cost| cost.macs).sum()
     }
 
     /// Bytes of all intermediate results together: about what autograd keeps.

@@ -66,6 +66,11 @@ impl Generator {
         y ^ (y >> 18)
     }
 
+    /// `n` values that are uniform from 0 to below 1, as `torch.rand(n, generator=self)` in f32.
+    pub fn rand(&mut self, n: usize) -> Vec<f32> {
+        (0..n).map(|_| self.uniform()).collect()
+    }
+
     /// `n` values of the standard normal distribution, as `torch.randn(n, generator=self)` in f32.
     ///
     /// Only the number of values counts: `[1, 4, 64, 64]` and `[16384]` are the same draw. Drawing `n` and then `m`
@@ -74,7 +79,7 @@ impl Generator {
         if n < BLOCK {
             return (0..n).map(|_| self.normal() as f32).collect();
         }
-        let mut values: Vec<f32> = (0..n).map(|_| self.uniform()).collect();
+        let mut values = self.rand(n);
         let (blocks, rest) = values.as_chunks_mut::<BLOCK>();
         blocks.iter_mut().for_each(box_muller);
         // PyTorch draws the last 16 values anew where blocks of 16 do not fill the tensor.

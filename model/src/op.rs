@@ -129,6 +129,18 @@ pub enum Unary {
     Sin,
     /// Cosine of radians.
     Cos,
+    /// `1 / (1 + e^-x)`.
+    Sigmoid,
+    /// `e^x`.
+    Exp,
+    /// Natural logarithm.
+    Log,
+    /// Square root.
+    Sqrt,
+    /// 1 where `x` is at least one half, 0 elsewhere; its gradient is 0.
+    Step,
+    /// As [`Unary::Step`], with the gradient of `x` itself (straight through).
+    Harden,
 }
 
 /// Functions of two elements.
@@ -167,6 +179,12 @@ impl Op {
             Self::Unary(Unary::QuickGelu) => "quick_gelu",
             Self::Unary(Unary::Sin) => "sin",
             Self::Unary(Unary::Cos) => "cos",
+            Self::Unary(Unary::Sigmoid) => "sigmoid",
+            Self::Unary(Unary::Exp) => "exp",
+            Self::Unary(Unary::Log) => "log",
+            Self::Unary(Unary::Sqrt) => "sqrt",
+            Self::Unary(Unary::Step) => "step",
+            Self::Unary(Unary::Harden) => "harden",
             Self::Binary(Binary::Add) => "add",
             Self::Binary(Binary::Mul) => "mul",
             Self::Binary(Binary::Div) => "div",

@@ -112,7 +112,18 @@ fn attention(draw: &mut Draw) -> Vec<Case> {
 
 fn elementwise(draw: &mut Draw) -> Vec<Case> {
     let shape: [usize; 3] = draw.sizes(9);
-    let unary = [Unary::Silu, Unary::Gelu, Unary::QuickGelu, Unary::Sin, Unary::Cos].map(Op::Unary);
+    let unary = [
+        Unary::Silu,
+        Unary::Gelu,
+        Unary::QuickGelu,
+        Unary::Sin,
+        Unary::Cos,
+        Unary::Sigmoid,
+        Unary::Exp,
+        Unary::Step,
+        Unary::Harden,
+    ];
+    let unary = unary.map(Op::Unary);
     let others = [
         Op::Affine { scale: 1.7, shift: -0.3 },
         Op::AtLeast(0.25),
@@ -120,7 +131,18 @@ fn elementwise(draw: &mut Draw) -> Vec<Case> {
         Op::Max { axis: draw.between(0, 2) },
         Op::Cast(Dtype::F32),
     ];
-    unary.into_iter().chain(others).flat_map(|op| case(op, [draw.floats(&shape)])).collect()
+    let anywhere: Vec<Case> = unary.into_iter().chain(others).flat_map(|op| case(op, [draw.floats(&shape)])).collect();
+    let positive = [Unary::Log, Unary::Sqrt].into_iter().flat_map(|function| {
+        let operand = match draw.floats(&shape) {
+            Operand::Floats(tensor) => {
+                let data = tensor.data.iter().map(|x| x.abs() + 0.1).collect();
+                Operand::Floats(Tensor { data, ..tensor })
+            }
+            ids => ids,
+        };
+        case(Op::Unary(function), [operand])
+    });
+    anywhere.into_iter().chain(positive.collect::<Vec<_>>()).collect()
 }
 
 fn broadcast(draw: &mut Draw) -> Vec<Case> {

@@ -135,6 +135,15 @@ fn unary(b: &mut Builder, x: ValueId, function: Unary) -> Rule {
         }
         Unary::Sin => b.emit("Sin", &[&name], Vec::new()),
         Unary::Cos => b.emit("Cos", &[&name], Vec::new()),
+        Unary::Sigmoid => b.emit("Sigmoid", &[&name], Vec::new()),
+        Unary::Exp => b.emit("Exp", &[&name], Vec::new()),
+        Unary::Log => b.emit("Log", &[&name], Vec::new()),
+        Unary::Sqrt => b.emit("Sqrt", &[&name], Vec::new()),
+        Unary::Step | Unary::Harden => {
+            let half = b.scalar(dtype, 0.5);
+            let open = b.emit("GreaterOrEqual", &[&name, &half], Vec::new());
+            b.emit("Cast", &[&open], vec![AttributeProto::int("to", tensors::data_type(dtype) as i64)])
+        }
     })
 }
 

@@ -17,6 +17,11 @@ pub(super) fn unary(x: &Floats, function: Unary) -> ArrayD<f32> {
         Unary::QuickGelu => x * sigmoid(1.702 * x),
         Unary::Sin => x.sin(),
         Unary::Cos => x.cos(),
+        Unary::Sigmoid => sigmoid(x),
+        Unary::Exp => x.exp(),
+        Unary::Log => x.ln(),
+        Unary::Sqrt => x.sqrt(),
+        Unary::Step | Unary::Harden => f64::from(u8::from(x >= 0.5)),
     };
     x.map(|&x| function(x.into()) as f32)
 }

@@ -7,6 +7,7 @@ use crate::{
     params::Params,
     tensor::TensorSpec,
 };
+use std::f32::consts::LN_2;
 
 type Tensor = (Vec<usize>, Vec<f32>);
 
@@ -129,6 +130,14 @@ fn functions_of_one_element() {
     near(of(Unary::QuickGelu), &[3], &[0.845_795_75, -0.154_204_23, -0.001_007_016_3]);
     near(of(Unary::Sin), &[3], &[0.841_471, -0.841_471, 0.958_924_3]);
     near(of(Unary::Cos), &[3], &[0.540_302_3, 0.540_302_3, 0.283_662_2]);
+    near(of(Unary::Sigmoid), &[3], &[0.731_058_6, 0.268_941_43, 0.006_692_851]);
+    near(of(Unary::Exp), &[3], &[2.718_281_7, 0.367_879_44, 0.006_737_947]);
+    let y = given(&[3], &[0.5, 0.499_999_97, 4.]);
+    let of = |function| run(Op::Unary(function), &[&y]);
+    near(of(Unary::Log), &[3], &[-LN_2, -0.693_147_24, 2.0 * LN_2]);
+    near(of(Unary::Sqrt), &[3], &[0.707_106_77, 0.707_106_76, 2.]);
+    near(of(Unary::Step), &[3], &[1., 0., 1.]);
+    near(of(Unary::Harden), &[3], &[1., 0., 1.]);
     near(run(Op::Affine { scale: 2.0, shift: -1.0 }, &[&x]), &[3], &[1., -3., -11.]);
     near(run(Op::AtLeast(-2.0), &[&x]), &[3], &[1., -1., -2.]);
     assert!(run(Op::AtLeast(0.0), &[&given(&[1], &[f32::NAN])]).1[0].is_nan());

@@ -7,6 +7,10 @@ use pleach_model::{
 };
 use tch::{TchError, Tensor};
 
+fn step(x: &Tensor) -> Result<Tensor, TchError> {
+    x.f_ge(0.5)?.f_to_kind(x.f_kind()?)
+}
+
 /// The result of `op`, which has this shape and type.
 pub(super) fn compute(op: &Op, inputs: &[&Tensor], shape: &[usize], dtype: Dtype) -> Result<Tensor, TchError> {
     let x = operand(inputs, 0)?;
@@ -29,6 +33,12 @@ pub(super) fn compute(op: &Op, inputs: &[&Tensor], shape: &[usize], dtype: Dtype
             Unary::QuickGelu => x.f_mul_scalar(rounded(dtype, 1.702))?.f_sigmoid()?.f_mul(x),
             Unary::Sin => x.f_sin(),
             Unary::Cos => x.f_cos(),
+            Unary::Sigmoid => x.f_sigmoid(),
+            Unary::Exp => x.f_exp(),
+            Unary::Log => x.f_log(),
+            Unary::Sqrt => x.f_sqrt(),
+            Unary::Step => step(x),
+            Unary::Harden => step(x)?.f_sub(&x.f_detach()?)?.f_add(x),
         },
         Op::Binary(function) => match function {
             Binary::Add => x.f_add(second()?),
