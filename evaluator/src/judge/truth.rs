@@ -1,9 +1,11 @@
 //! What pictures should show: a JSON object per line, with `text` (the prompt), `labels`, and `file_name` where it belongs to one picture.
 
 use super::{Error, Result};
-use pleach_model::{files::read_bounded, vision::Head};
+use pleach_model::{
+    files::{json_object, read_bounded},
+    vision::Head,
+};
 use serde::Deserialize;
-use serde_json::{Map, Value};
 use std::{
     collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
@@ -52,9 +54,7 @@ impl Truth {
                 continue;
             }
             let wrong = |reason: String| Error::Line { path: path.to_owned(), line, reason };
-            // A list would pass for an object whose keys are left out.
-            let row = serde_json::from_slice::<Map<String, Value>>(text).map(Value::Object);
-            let row = row.and_then(Line::deserialize).map_err(|error| wrong(error.to_string()))?;
+            let row: Line = json_object(text).map_err(|error| wrong(error.to_string()))?;
             if let Some(unknown) = row.labels.keys().find(|label| heads.iter().all(|head| head.name != **label)) {
                 let heads = heads.iter().map(|head| head.name.as_str()).collect::<Vec<_>>().join(", ");
                 return Err(wrong(format!(

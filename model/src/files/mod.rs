@@ -12,6 +12,8 @@ mod tests;
 pub use atomic::{AtomicFile, AtomicFolder, Overwrite, can_write, write};
 pub use hash::{Digest, HashingWriter, ParseSha256Error, Sha256, digest_file};
 
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use std::{
     fmt, fs,
     fs::File,
@@ -121,6 +123,14 @@ pub fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes)).map_err(failed)?;
     Ok(bytes)
+}
+
+/// What a JSON object says. Unlike plain serde it takes no list, which would pass for an object whose keys are left out.
+///
+/// # Errors
+/// Text that is not JSON, not an object, or an object of another kind.
+pub fn json_object<T: DeserializeOwned>(json: &[u8]) -> serde_json::Result<T> {
+    T::deserialize(Value::Object(serde_json::from_slice(json)?))
 }
 
 /// Whether `name` is one plain file name on every system: no separator, no drive, no `.` or `..`, no control character.

@@ -2,7 +2,7 @@
 
 use super::{Sample, Scene, sample, sample_single};
 use image::ImageError;
-use pleach_model::files::{self, AtomicFile, AtomicFolder, Overwrite, read_bounded};
+use pleach_model::files::{self, AtomicFile, AtomicFolder, Overwrite, json_object, read_bounded};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -71,10 +71,12 @@ pub enum Error {
         source: ImageError,
     },
     /// Captions to be left out cannot be read.
-    #[error("{}: {source}", path.display())]
+    #[error("{}, line {line}: {source}", path.display())]
     Captions {
         /// The file.
         path: PathBuf,
+        /// Which one, from 1.
+        line: usize,
         /// What is wrong with it.
         source: serde_json::Error,
     },
@@ -107,9 +109,11 @@ impl Request {
         }
         let mut left_out = HashSet::new();
         for path in &self.except {
-            for line in read_bounded(path, MAX_METADATA)?.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
-                let Caption { text } =
-                    serde_json::from_slice(line).map_err(|source| Error::Captions { path: path.clone(), source })?;
+            let lines = read_bounded(path, MAX_METADATA)?;
+            let lines = (1..).zip(lines.split(|&byte| byte == b'\n')).filter(|(_, text)| !text.trim_ascii().is_empty());
+            for (line, text) in lines {
+                let wrong = |source| Error::Captions { path: path.clone(), line, source };
+                let Caption { text } = json_object(text).map_err(wrong)?;
                 left_out.insert(text);
             }
         }
@@ -271,6 +275,16 @@ mod tests {
         let none = Request { count: 30, ..none };
         let error = write(&tmp.path().join("none"), &none, Overwrite::Never, &go).unwrap_err().to_string();
         assert!(error.starts_with("among 3000 samples only"), "{error}");
+    }
+
+    #[test]
+    fn captions_to_leave_out_that_are_none() {
+        let tmp = tempfile::tempdir().unwrap();
+        let except = tmp.path().join("seen.jsonl");
+        fs::write(&except, "{\"text\": \"a star\", \"more\": 1}\n\n[\"a ring\"]\n").unwrap();
+        let request = Request { except: vec![except.clone()], ..request() };
+        let error = write(&tmp.path().join("a"), &request, Overwrite::Never, &go).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("{}, line 3: invalid type", except.display())), "{error}");
     }
 
     #[test]
