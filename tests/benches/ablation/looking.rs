@@ -14,7 +14,8 @@ use pleach_evaluator::{
 use pleach_exporter::export::{self, export};
 use pleach_model::tensor::Dtype;
 use pleach_runtime::engine::{Engine, EngineOptions};
-use pleach_trainer::world::{self, Scene};
+use pleach_tests::world::asked;
+use pleach_trainer::world;
 
 /// Seed of the rendered pictures that others are compared with.
 const RENDERED: u64 = 0x7265_6e64_6572;
@@ -39,7 +40,7 @@ impl Looker {
         let mut classifier = Classifier::open(&engine, &folder)?;
         let pictures: Vec<RgbImage> = (0..COUNT).map(|index| world::sample(RENDERED, index).scene.draw()).collect();
         let rendered = gaussian(&look(&mut classifier, &pictures)?)?;
-        let asked = (0..cli.drawn as u64).map(|index| asked(&world::sample(UNSEEN, index).scene, &classifier));
+        let asked = (0..cli.drawn as u64).map(|index| asked(&world::sample(UNSEEN, index).scene, classifier.heads()));
         let asked =
             asked.collect::<Option<_>>().context("the judge has other heads than the small world has labels")?;
         Ok(Self { classifier, rendered, asked })
@@ -66,14 +67,4 @@ fn look(classifier: &mut Classifier, pictures: &[RgbImage]) -> Result<Vec<Seen>>
 fn gaussian(seen: &[Seen]) -> Result<Gaussian> {
     let features: Vec<f32> = seen.iter().flat_map(|seen| &seen.features).copied().collect();
     Ok(Gaussian::of_features(&features, features.len() / seen.len().max(1))?)
-}
-
-fn asked(scene: &Scene, classifier: &Classifier) -> Option<Asked> {
-    let labels = scene.labels();
-    let classes = classifier.heads().iter().map(|head| {
-        let words = labels.get(&head.name)?;
-        let numbers = head.classes.iter().enumerate().filter(|(_, class)| words.contains(class)).map(|(i, _)| i);
-        Some(Some(numbers.collect()))
-    });
-    Some(Asked { classes: classes.collect::<Option<_>>()? })
 }
