@@ -41,7 +41,7 @@ impl Default for JudgeRecipe {
             channels: vec![32, 64, 96, 128],
             features: 128,
             batch: 48,
-            settings: super::loop_settings(2000, 2e-3, Some(0.995)),
+            settings: super::loop_settings(3000, 2e-3, Some(0.995)),
         }
     }
 }

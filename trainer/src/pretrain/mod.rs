@@ -1,7 +1,7 @@
-//! The small world's base model from nothing: text encoder, autoencoder, judge and UNet, each a run of its own.
+//! The small world's base model from nothing: autoencoder, judge, text encoder and UNet, each a run of its own.
 //!
 //! ```text
-//! RUN/  text/ vae/ judge/ unet/   runs (recipe, metrics, samples, checkpoints)
+//! RUN/  vae/ judge/ text/ unet/   runs (recipe, metrics, samples, checkpoints)
 //!       pipeline/                 what they made: a diffusers pipeline; beside its parts judge/ and clip/
 //! ```
 
@@ -56,12 +56,12 @@ pub struct Recipe {
     pub pictures: u64,
     /// Threads of libtorch: results are the same bits only for the same number.
     pub threads: usize,
-    /// The text encoder.
-    pub text: TextRecipe,
     /// The autoencoder.
     pub vae: VaeRecipe,
     /// The judge.
     pub judge: JudgeRecipe,
+    /// The text encoder.
+    pub text: TextRecipe,
     /// The UNet.
     pub unet: UnetRecipe,
 }
@@ -73,9 +73,9 @@ impl Default for Recipe {
             world: 1,
             pictures: 20_000,
             threads: 2,
-            text: TextRecipe::default(),
             vae: VaeRecipe::default(),
             judge: JudgeRecipe::default(),
+            text: TextRecipe::default(),
             unet: UnetRecipe::default(),
         }
     }
@@ -87,10 +87,9 @@ impl Recipe {
     pub fn check(&self) -> Result<()> {
         let loops = [&self.text.settings, &self.vae.settings, &self.judge.settings, &self.unet.settings];
         loops.into_iter().try_for_each(LoopSettings::check)?;
-        let TextRecipe { alike, batch, .. } = self.text;
-        if alike == 0 || batch == 0 || batch % alike != 0 || self.pictures < alike as u64 {
-            let expected = "a number that divides text.batch, and no more than pictures";
-            return Err(run::Error::Setting { key: "text.alike", value: alike.to_string(), expected });
+        if self.pictures < world::MEMBERS {
+            let expected = "at least one family of siblings: 5";
+            return Err(run::Error::Setting { key: "pictures", value: self.pictures.to_string(), expected });
         }
         Ok(())
     }
@@ -120,19 +119,19 @@ fn loop_settings(steps: u64, peak: f64, ema: Option<f64>) -> LoopSettings {
 /// A part of the base model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub enum Stage {
-    /// The text encoder, trained contrastively with an image tower.
-    Text,
     /// The autoencoder.
     Vae,
+    /// The classifier that judges pictures: learns from renderings and from what the autoencoder makes of them.
+    Judge,
+    /// The text encoder, trained contrastively with an image tower that starts as the judge.
+    Text,
     /// The UNet.
     Unet,
-    /// The classifier that judges pictures.
-    Judge,
 }
 
 impl Stage {
     /// In the order in which they are made.
-    pub const ALL: [Self; 4] = [Self::Text, Self::Vae, Self::Unet, Self::Judge];
+    pub const ALL: [Self; 4] = [Self::Vae, Self::Judge, Self::Text, Self::Unet];
 
     fn name(self) -> &'static str {
         match self {
@@ -225,17 +224,20 @@ impl<'a> Pretraining<'a> {
     fn text(&self, watch: &dyn Watch) -> Result<Outcome> {
         let recipe = &self.recipe.text;
         let tokenizer = Tokenizer::clip(&self.part("tokenizer"), recipe.config().max_position_embeddings)?;
-        let examples = Examples::families(self.recipe.world, self.recipe.pictures, recipe.alike);
-        let mut task = TextTask::new(&self.torch, recipe, self.recipe.seed, &examples, &tokenizer)?;
+        let examples = Examples::families(self.recipe.world, self.recipe.pictures);
+        let tower = recipe.tower(&self.recipe.judge);
+        let judge = network::vision_tensors(&self.part("judge"), &self.torch, SIDE as usize)?;
+        let mut task = TextTask::new(&self.torch, recipe, &tower, self.recipe.seed, &examples, &tokenizer)?;
+        task.start_as(&judge)?;
         let outcome = self.train(Stage::Text, &mut task, &recipe.settings, watch)?;
         if outcome == Outcome::Finished {
-            let (tower, text): (Vec<_>, Vec<_>) =
+            let (other, text): (Vec<_>, Vec<_>) =
                 named(&task).into_iter().partition(|(name, _)| !name.starts_with("text_model."));
-            let tower = tower.into_iter().map(|(name, tensor)| {
+            let other = other.into_iter().map(|(name, tensor)| {
                 let short = name.strip_prefix(TOWER).map(str::to_owned);
                 (short.unwrap_or(name), tensor)
             });
-            self.save("clip", &recipe.tower().to_json(), "model", &tower.collect::<Vec<_>>())?;
+            self.save("clip", &tower.to_json(), "model", &other.collect::<Vec<_>>())?;
             self.save(Stage::Text.component(), &recipe.config().to_json(), "model", &text)?;
         }
         Ok(outcome)

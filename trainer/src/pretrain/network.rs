@@ -9,7 +9,9 @@ use crate::{
 use pleach_model::{
     checkpoint::Spelling,
     counter,
+    params::Params,
     pipeline::Network,
+    tensor::TensorSpec,
     vision::{Vision, VisionConfig},
 };
 use std::path::Path;
@@ -58,9 +60,28 @@ pub(super) fn text_encoder(folder: &Path, tokenizer: &Path, torch: &Torch) -> Re
     Ok(TextEncoder::of(&Network::open(folder)?, tokenizer, torch.device(), torch.dtype())?)
 }
 
+/// A classifier of pictures of this side.
 pub(super) fn vision(folder: &Path, torch: &Torch, side: usize) -> Result<Vision<Torch>> {
+    of_vision(folder, torch, side, |p, config, _| Vision::new(config, p))
+}
+
+/// Name and value of each of its tensors.
+pub(super) fn vision_tensors(folder: &Path, torch: &Torch, side: usize) -> Result<Vec<(String, Tensor)>> {
+    of_vision(folder, torch, side, |p, _, tensors| {
+        let named =
+            |spec: &TensorSpec| Ok((spec.name.clone(), p.get(&spec.name, &spec.shape)?.tensor().shallow_clone()));
+        tensors.iter().map(named).collect()
+    })
+}
+
+fn of_vision<T>(
+    folder: &Path,
+    torch: &Torch,
+    side: usize,
+    made: impl FnOnce(&Params<Torch>, &VisionConfig, &[TensorSpec]) -> pleach_model::error::Result<T>,
+) -> Result<T> {
     let network = Network::open(folder)?;
     let config = VisionConfig::from_json(&network.config)?;
     let tensors = counter::vision(&config, [side; 2])?.tensors;
-    build(torch, &network, &tensors, Spelling::Vision, |p| Vision::new(&config, p)).map_err(Error::from)
+    build(torch, &network, &tensors, Spelling::Vision, |p| made(p, &config, &tensors)).map_err(Error::from)
 }

@@ -1,6 +1,6 @@
 //! The text encoder, trained as CLIP is (Radford et al. 2021): captions and pictures that belong together point the same way.
 
-use super::Examples;
+use super::{Examples, JudgeRecipe, world::MEMBERS};
 use crate::{
     learn::Variable,
     run::{LoopSettings, Loss, Result, Task},
@@ -32,13 +32,9 @@ pub struct TextRecipe {
     pub heads: usize,
     /// Features in which captions and pictures meet.
     pub shared: usize,
-    /// Channels of the image tower's levels.
-    pub channels: Vec<usize>,
-    /// Pairs in a batch.
-    pub batch: usize,
-    /// Pairs of a batch that differ in style and shapes alone. Where all differ in colours and places, these tell them apart, and nothing
-    /// else is learnt.
-    pub alike: usize,
+    /// Families of siblings in a batch, see [`sibling`](crate::world::sibling). What tells the pairs of a batch apart is what is learnt:
+    /// each thing that a caption can say must be the only difference between some of them.
+    pub families: usize,
     /// The loop.
     #[serde(rename = "loop")]
     pub settings: LoopSettings,
@@ -51,9 +47,7 @@ impl Default for TextRecipe {
             layers: 4,
             heads: 4,
             shared: 64,
-            channels: vec![32, 64, 96, 128],
-            batch: 64,
-            alike: 4,
+            families: 12,
             settings: super::loop_settings(1600, 1e-3, Some(0.99)),
         }
     }
@@ -74,20 +68,12 @@ impl TextRecipe {
         }
     }
 
-    /// The image tower's configuration: colours, and two channels that tell where in the picture a pixel is.
-    pub fn tower(&self) -> VisionConfig {
-        VisionConfig {
-            in_channels: 5,
-            block_out_channels: self.channels.clone(),
-            layers_per_block: 1,
-            norm_num_groups: 16,
-            features: 128,
-            heads: vec![Head {
-                name: "shared".to_owned(),
-                classes: (0..self.shared).map(|i| i.to_string()).collect(),
-                choice: Choice::AnyOf,
-            }],
-        }
+    /// The image tower's configuration: the judge's, with two more channels that tell where in the picture a pixel is.
+    pub fn tower(&self, judge: &JudgeRecipe) -> VisionConfig {
+        let classes = (0..self.shared).map(|i| i.to_string()).collect();
+        let heads = vec![Head { name: "shared".to_owned(), classes, choice: Choice::AnyOf }];
+        let judge = judge.config();
+        VisionConfig { in_channels: judge.in_channels + 2, heads, ..judge }
     }
 }
 
@@ -114,6 +100,7 @@ impl<'a> TextTask<'a> {
     pub fn new(
         torch: &'a Torch,
         recipe: &'a TextRecipe,
+        tower: &VisionConfig,
         seed: u64,
         examples: &'a Examples,
         tokenizer: &'a Tokenizer,
@@ -122,12 +109,31 @@ impl<'a> TextTask<'a> {
         let params = Params::new(torch, &source);
         let text = ClipText::new(&recipe.config(), &params)?;
         let projection = Linear::new(&params.at("text_projection"), recipe.width, recipe.shared, false)?;
-        let tower = Vision::new(&recipe.tower(), &params.at("tower"))?;
+        let tower = Vision::new(tower, &params.at("tower"))?;
         // A weight of one element starts at 1; CLIP starts at ln(1 / 0.07) = 2.66, and gets there soon.
         let scale = params.at("logit_scale").get("weight", &[1])?;
         let places = places(i64::from(SIDE))?.f_to_device(torch.device())?;
         let variables = source.into_list();
         Ok(Self { torch, recipe, seed, examples, tokenizer, text, projection, tower, scale, variables, places })
+    }
+
+    /// Lets the image tower start as the judge, blind to places: from nothing, so few steps teach it shapes alone, and then no word but
+    /// those for shapes.
+    pub fn start_as(&mut self, judge: &[(String, Tensor)]) -> Result<()> {
+        for (name, start) in judge {
+            let named = format!("{TOWER}{name}");
+            let Some(variable) = self.variables.iter().find(|(name, _)| *name == named) else { continue };
+            tch::no_grad(|| -> Result<()> {
+                let mut tensor = variable.1.tensor().shallow_clone();
+                if start.dim() == 4 {
+                    let _ = tensor.f_zero_()?;
+                    tensor = tensor.f_narrow(1, 0, start.size()[1])?;
+                }
+                tensor.f_copy_(start)?;
+                Ok(())
+            })?;
+        }
+        Ok(())
     }
 
     /// Captions at unit length, `[B, shared]`.
@@ -177,7 +183,7 @@ impl Task for TextTask<'_> {
     }
 
     fn loss(&mut self, micro: u64) -> Result<Loss> {
-        let chosen = self.examples.choose(self.recipe.batch, self.seed, micro);
+        let chosen = self.examples.choose(self.recipe.families * MEMBERS as usize, self.seed, micro);
         let (captions, pictures) = (self.captions(&chosen)?, self.pictures(&chosen)?);
         let scale = self.scale.tensor().f_clamp_max(MOST)?.f_exp()?;
         let similarity = captions.f_matmul(&pictures.f_transpose(0, 1)?)?.f_mul(&scale)?;

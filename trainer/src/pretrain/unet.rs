@@ -57,7 +57,7 @@ impl Default for UnetRecipe {
             dropout: 0.1,
             min_snr: Some(5.0),
             guidance: 4.0,
-            settings: super::loop_settings(3200, 1e-3, Some(0.999)),
+            settings: super::loop_settings(5000, 1e-3, Some(0.999)),
         }
     }
 }

@@ -4,10 +4,13 @@ use super::network::Autoencoder;
 use crate::{
     run::streams::{Use, choices},
     torch::Result,
-    world::{SIDE, Sample, sample, sibling},
+    world::{Change, SIDE, Sample, sample, sibling},
 };
 use rayon::prelude::*;
 use tch::{Kind, Tensor};
+
+/// Members of a family of siblings: a scene, and one for each kind of change.
+pub(super) const MEMBERS: u64 = 1 + Change::ALL.len() as u64;
 
 /// Pictures and what is to be seen in them.
 pub(super) struct Examples {
@@ -23,10 +26,9 @@ impl Examples {
         Self::of(count, 1, |index| sample(seed, index))
     }
 
-    /// As [`draw`](Self::draw), in families of so many `members` (at least one) that differ in style and shapes alone.
-    pub fn families(seed: u64, count: u64, members: usize) -> Self {
-        let of = members as u64;
-        Self::of(count, members, |index| sibling(seed, index / of, index % of))
+    /// As [`draw`](Self::draw), in families of [`MEMBERS`].
+    pub fn families(seed: u64, count: u64) -> Self {
+        Self::of(count, MEMBERS as usize, |index| sibling(seed, index / MEMBERS, index % MEMBERS))
     }
 
     fn of(count: u64, family: usize, sample: impl Fn(u64) -> Sample + Sync) -> Self {

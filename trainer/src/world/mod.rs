@@ -13,7 +13,7 @@ mod shape;
 pub mod tokenizer;
 
 pub use caption::words;
-pub use scene::{Background, Colour, Object, Place, Scene, Shape, Style};
+pub use scene::{Background, Change, Colour, Object, Place, Scene, Shape, Style};
 
 use crate::random::Random;
 use pleach_model::noise::Generator;
@@ -45,13 +45,14 @@ pub fn sample_single(seed: u64, index: u64) -> Sample {
     finish(scene, &mut generator)
 }
 
-/// Member `member` of family `family`: the members of a family share their colours, places, sizes and background; each has a style and
-/// shapes of its own.
+/// Member `member` of family `family`: the first is a scene, the others are the same with one change each, [`Change::ALL`] in turn. Their
+/// captions are built alike.
 pub fn sibling(seed: u64, family: u64, member: u64) -> Sample {
     let shared = Scene::sample(&mut generator(seed, family));
     let mut own = Generator::new(Random::new(&[seed, family, member]).bits());
-    let scene = shared.redrawn(&mut own);
-    finish(scene, &mut own)
+    let change = (member as usize).checked_sub(1).and_then(|number| Change::ALL.get(number % Change::ALL.len()));
+    let scene = change.map_or_else(|| shared.clone(), |&change| shared.changed(change, &mut own));
+    finish(scene, &mut Generator::new(Random::new(&[seed, family, u64::MAX]).bits()))
 }
 
 fn finish(scene: Scene, generator: &mut Generator) -> Sample {

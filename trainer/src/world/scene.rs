@@ -162,6 +162,24 @@ pub struct Object {
     pub angle: f32,
 }
 
+/// What can differ between two scenes that are otherwise alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The style.
+    Style,
+    /// The shape of each object.
+    Shapes,
+    /// The colour of each object.
+    Colours,
+    /// The background.
+    Background,
+}
+
+impl Change {
+    /// All there are.
+    pub const ALL: &[Self] = &[Self::Style, Self::Shapes, Self::Colours, Self::Background];
+}
+
 /// All that is to be seen in a picture.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scene {
@@ -220,13 +238,24 @@ impl Scene {
         Self { style, background, objects }
     }
 
-    /// The same with another style and other shapes, picked at random.
-    pub fn redrawn(mut self, generator: &mut Generator) -> Self {
-        self.style = generator.pick(Style::ALL);
-        for object in &mut self.objects {
-            object.shape = generator.pick(Shape::ALL);
+    /// The same with a change, picked at random: what changes is never what it was.
+    pub fn changed(&self, change: Change, generator: &mut Generator) -> Self {
+        fn other<T: Copy + PartialEq>(all: &[T], than: T, generator: &mut Generator) -> T {
+            let others: Vec<T> = all.iter().copied().filter(|&one| one != than).collect();
+            generator.pick(&others)
         }
-        self
+        let mut scene = self.clone();
+        match change {
+            Change::Style => scene.style = other(Style::ALL, self.style, generator),
+            Change::Background => scene.background = other(Background::ALL, self.background, generator),
+            Change::Shapes => {
+                scene.objects.iter_mut().for_each(|one| one.shape = other(Shape::ALL, one.shape, generator));
+            }
+            Change::Colours => {
+                scene.objects.iter_mut().for_each(|one| one.colour = other(Colour::ALL, one.colour, generator));
+            }
+        }
+        scene
     }
 }
 
