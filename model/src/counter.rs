@@ -7,6 +7,7 @@ use crate::{
     error::Result,
     op::{Op, Unary},
     params::{Listing, Params, Source},
+    router::{Router, RouterConfig},
     sentence::{SentenceConfig, SentenceEncoder},
     shape::Fact,
     sites::Pass,
@@ -14,6 +15,7 @@ use crate::{
     trace::{Sink, Traced, Tracer},
     unet::{UNet, UNetConfig},
     vae::{Decoder, Encoder, VaeConfig},
+    vector::VectorLayout,
     vision::{Vision, VisionConfig},
 };
 use serde::{Deserialize, Serialize};
@@ -251,6 +253,14 @@ pub fn vision(config: &VisionConfig, [height, width]: [usize; 2]) -> Result<Repo
     count(|tracer, params| {
         let picture = input(Dtype::F32, &[1, config.in_channels, height, width]);
         Vision::new(config, params)?.forward(&Pass::plain(tracer), &picture).map(drop)
+    })
+}
+
+/// Counts an embedding routed.
+pub fn router(config: &RouterConfig, layout: &VectorLayout) -> Result<Report> {
+    count(|tracer, params| {
+        let sentence = input(Dtype::F32, &[1, config.features]);
+        Router::new(config, layout, params)?.forward(tracer, &sentence).map(drop)
     })
 }
 

@@ -7,6 +7,7 @@ use crate::{
     backend::{Backend, Constant},
     error::Result,
     op::Unary,
+    resources::Resources,
     vector::VectorLayout,
 };
 use serde::{Deserialize, Serialize};
@@ -143,6 +144,30 @@ impl<B: Backend> Gating<B> {
         unit(b, &rows)
     }
 
+    /// What each entry costs, as a share of all that an entry reaches: for [`share`](Self::share).
+    ///
+    /// # Errors
+    /// What the interpreter says.
+    pub fn costs(b: &B, resources: &Resources) -> Result<Entries<B::Value>> {
+        let all = resources.prunable();
+        let part = |costs: &[f64]| {
+            b.constant(Constant::F32(costs.iter().map(|cost| (cost / all) as f32).collect()), &[costs.len()])
+        };
+        Ok(Entries { widths: part(&resources.units)?, depths: part(&resources.modules)? })
+    }
+
+    /// What is left of everything that an entry reaches where the gates are hardened, `[B, 1]`: 1 where all are open
+    /// ([`Resources::left`], with gradients straight through).
+    ///
+    /// # Errors
+    /// What the interpreter says.
+    pub fn share(&self, b: &B, gates: &Entries<B::Value>, costs: &Entries<B::Value>) -> Result<B::Value> {
+        let depths = b.unary(&gates.depths, Unary::Harden)?;
+        let modules = b.add(&b.linear(&depths, &self.inside, None)?, &self.outside)?;
+        let widths = b.mul(&b.unary(&gates.widths, Unary::Harden)?, &modules)?;
+        b.add(&b.sum(&b.mul(&widths, &costs.widths)?, 1)?, &b.sum(&b.mul(&depths, &costs.depths)?, 1)?)
+    }
+
     /// A vector `[B, entries]` in its two parts.
     ///
     /// # Errors
@@ -169,6 +194,8 @@ pub fn unit<B: Backend>(b: &B, rows: &B::Value) -> Result<B::Value> {
 mod tests {
     use super::*;
     use crate::{
+        counter::{At, Rule},
+        noise::Generator,
         reference::{Reference, Value},
         unet::UNetConfig,
     };
@@ -209,6 +236,29 @@ mod tests {
         let noise = gating.parts(&b, &given([1, 1620], vec![-3.5; 1620])).unwrap();
         let gates = gating.open(&b, &logits, Some(&noise)).unwrap();
         near(gates.widths.floats().unwrap()[39], 1.0 / (1.0 + (0.5_f64 / 0.4).exp()));
+    }
+
+    #[test]
+    fn the_share_is_the_sum_over_the_vector() {
+        let config = UNetConfig::sd21_base();
+        let layout = VectorLayout::of(&config).unwrap();
+        let at = At { height: 32, width: 32, tokens: 77 };
+        let resources = Resources::of(&config, &layout, at, Rule::Aptp).unwrap();
+        let b = Reference::default();
+        let gating = Gating::new(&b, &layout, Relaxation::default()).unwrap();
+        let costs = Gating::costs(&b, &resources).unwrap();
+        // From nothing to everything, soft.
+        let rows: Vec<f32> = [0.0, 0.3, 0.7, 1.0]
+            .into_iter()
+            .flat_map(|shift| Generator::new(7).rand(1620).into_iter().map(move |u| (u - 0.5 + shift).clamp(0.0, 1.0)))
+            .collect();
+        let gates = gating.parts(&b, &given([4, 1620], rows.clone())).unwrap();
+        let shares = gating.share(&b, &gates, &costs).unwrap();
+        assert_eq!(shares.shape(), [4, 1]);
+        for (share, row) in shares.floats().unwrap().iter().zip(rows.chunks(1620)) {
+            let hard: Vec<f64> = row.iter().map(|gate| f64::from(u8::from(*gate >= 0.5))).collect();
+            near(*share, resources.left(&hard).unwrap() / resources.prunable());
+        }
     }
 
     #[test]

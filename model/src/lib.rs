@@ -9,6 +9,7 @@ pub mod config;
 pub mod counter;
 pub mod cut;
 pub mod error;
+pub mod family;
 pub mod files;
 pub mod gating;
 pub mod infer;

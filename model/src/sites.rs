@@ -5,7 +5,7 @@ use crate::{backend::Backend, error::Result};
 use std::ops::Deref;
 
 /// A place in a network that can be pruned or observed, and the value found there.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub enum Site<'a, V> {
     /// ResNet: channels `[B, C, H, W]` of `groups` normalisation groups, after the time embedding and before `norm2`
     /// (where APTP's released code puts its gate).
@@ -39,6 +39,15 @@ pub enum Site<'a, V> {
     Block,
 }
 
+// Derived, these would ask the same of the value.
+impl<V> Clone for Site<'_, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<V> Copy for Site<'_, V> {}
+
 /// What to do with the value at a site.
 pub trait Sites<B: Backend> {
     /// Receives the value at `path` and gives the one to go on with.
@@ -52,6 +61,20 @@ pub struct Identity;
 impl<B: Backend> Sites<B> for Identity {
     fn site(&self, _: &B, _: &str, _: Site<'_, B::Value>, value: B::Value) -> Result<B::Value> {
         Ok(value)
+    }
+}
+
+/// Both, the first one first.
+impl<B: Backend, F: Sites<B>, S: Sites<B>> Sites<B> for (F, S) {
+    fn site(&self, backend: &B, path: &str, site: Site<'_, B::Value>, value: B::Value) -> Result<B::Value> {
+        let value = self.0.site(backend, path, site, value)?;
+        self.1.site(backend, path, site, value)
+    }
+}
+
+impl<B: Backend, S: Sites<B>> Sites<B> for &S {
+    fn site(&self, backend: &B, path: &str, site: Site<'_, B::Value>, value: B::Value) -> Result<B::Value> {
+        (**self).site(backend, path, site, value)
     }
 }
 

@@ -17,7 +17,7 @@ use pleach_trainer::{
     data::{ImageFolder, Loader, LoaderOptions, Transform},
     encoders::{LatentEncoder, TextEncoder},
     finetune::{Batches, Finetuning, LossRecipe, Setting, Teacher, TrainRecipe, write_student},
-    run::{RunFolder, Start, Task, train},
+    run::{RunFolder, Start, Task, named, train},
     torch::Device,
     world,
 };
@@ -92,7 +92,7 @@ fn learnt_saved_loaded_and_exported_they_are_the_same_bits() {
     // The weights, read as a file and by the trainer as another student's teacher.
     copy(&fixture, &path("pipeline")).unwrap();
     fs::remove_dir_all(path("pipeline/unet")).unwrap();
-    write_student(&path("pipeline/unet"), teacher, &full, &learning).unwrap();
+    write_student(&path("pipeline/unet"), teacher, &full, &named(&learning), Dtype::F32).unwrap();
     let saved = Checkpoint::open(&path("pipeline/unet")).unwrap();
     let saved: Bits =
         saved.names().map(|name| (name.to_owned(), bits(saved.get(name).unwrap().to_f32().unwrap()))).collect();

@@ -1,6 +1,10 @@
 //! The frozen networks around a UNet: captions to embeddings, pictures to the moments of their latents, latents to pictures. No
 //! gradients are recorded.
 
+mod sentence;
+
+pub use sentence::Sentences;
+
 use crate::torch::{self, Torch, Value, Weights};
 use pleach_model::{
     self as model,

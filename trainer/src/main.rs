@@ -24,6 +24,8 @@ enum Command {
     Finetune(cli::finetune::FinetuneArgs),
     /// Make the base model of the small world from nothing
     Pretrain(cli::pretrain::PretrainArgs),
+    /// Make a family of smaller networks out of one, with a router that chooses by the prompt
+    Prune(cli::prune::PruneArgs),
     /// Write pictures of the small world with captions
     World(cli::world::WorldArgs),
     /// Write a shell's completions
@@ -37,6 +39,7 @@ fn main() -> std::process::ExitCode {
         Command::Doctor(report) => doctor(report, printer),
         Command::Finetune(arguments) => cli::finetune::run(arguments, printer),
         Command::Pretrain(arguments) => cli::pretrain::run(arguments, printer),
+        Command::Prune(arguments) => cli::prune::run(arguments, printer),
         Command::World(arguments) => cli::world::run(arguments, printer),
         Command::Completions(arguments) => {
             completions::<Cli>(*arguments, printer)?;

@@ -18,6 +18,8 @@ pub enum Spelling {
     Mpnet,
     /// Our own [`Vision`](crate::vision::Vision).
     Vision,
+    /// APTP's predictor and codes in one file ([`Router`](crate::router::Router)).
+    Router,
 }
 
 /// How one network's names and shapes of old become those of today.
@@ -75,6 +77,9 @@ const MPNET: Table = Table {
 
 const VISION: Table = Table { prefixes: &[], modules: &[], pointwise: &[], unused: &[] };
 
+/// The codes' logits are for going on with training.
+const ROUTER: Table = Table { prefixes: &[], modules: &[], pointwise: &[], unused: &["embedding.weight"] };
+
 impl Spelling {
     fn table(self) -> &'static Table {
         match self {
@@ -84,6 +89,7 @@ impl Spelling {
             Self::Bert => &BERT,
             Self::Mpnet => &MPNET,
             Self::Vision => &VISION,
+            Self::Router => &ROUTER,
         }
     }
 

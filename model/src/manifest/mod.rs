@@ -5,10 +5,12 @@
 //! nothing else than what it describes, so that the same inputs give the same bytes: no time, no host, no absolute path.
 
 mod bundle;
+mod family;
 #[cfg(test)]
 mod tests;
 
 pub use bundle::{Bundle, Component, Components, Dim, Expert, Flavour, Graph, Port, Provenance};
+pub use family::{Base, Family, FamilyExpert, Made, RouterEntry};
 
 use crate::files::{self, Digest, Sha256, digest_file, is_plain_name, is_plain_path, read_bounded, resolve_inside};
 use serde::{
@@ -104,6 +106,8 @@ impl Error {
 pub enum Kind {
     /// An ONNX bundle.
     Bundle,
+    /// Experts of one base, for training and export.
+    Family,
 }
 
 impl std::fmt::Display for Kind {

@@ -16,7 +16,7 @@ use pleach_model::{
 use pleach_trainer::torch::Device;
 use pleach_trainer::{
     data::{
-        ImageFolder, Position,
+        Dataset, ImageFolder, Position,
         cache::{self, BuildOptions, Cache, CachedLoader, CachedOptions, Key},
     },
     encoders::{LatentDecoder, TextEncoder},
@@ -70,6 +70,7 @@ pub struct Bench {
     text: TextEncoder,
     scaling: f64,
     cache: Arc<Cache>,
+    dataset: Arc<dyn Dataset>,
     captions: Vec<String>,
 }
 
@@ -81,20 +82,21 @@ impl Bench {
             let request = world::folder::Request { count: cli.pictures, seed: WORLD, ..Default::default() };
             world::folder::write(&data, &request, Overwrite::Never, &|| ControlFlow::Continue(()))?;
         }
-        let dataset = ImageFolder::open(&data, None)?;
+        let dataset: Arc<dyn Dataset> = Arc::new(ImageFolder::open(&data, None)?);
         let side = world::SIDE as usize;
         let folder = cli.work.join(format!("cache-{}", cli.pictures));
         if !folder.is_dir() {
             let options = BuildOptions { resolution: side, device: Device::Cpu, ..BuildOptions::default() };
-            cache::build(&dataset, &pipeline, &folder, &options, &())?;
+            cache::build(&*dataset, &pipeline, &folder, &options, &())?;
         }
-        let cache = Arc::new(Cache::open(&folder, &Key::of(&dataset, &pipeline, side)?)?);
+        let cache = Arc::new(Cache::open(&folder, &Key::of(&*dataset, &pipeline, side)?)?);
         Ok(Self {
             teacher: Teacher::new(pipeline.unet.clone())?,
             schedule: Schedule::from_config(&pipeline.common.scheduler)?,
             text: TextEncoder::open(&pipeline, Device::Cpu, Dtype::F32)?,
             scaling: VaeConfig::from_json(&pipeline.vae.config)?.scaling_factor,
             cache,
+            dataset,
             captions: (0..cli.drawn as u64).map(|index| world::sample(UNSEEN, index).caption).collect(),
             pipeline,
         })
@@ -169,7 +171,8 @@ impl Bench {
 
     fn batches(&self, recipe: &TrainRecipe, position: Position) -> run::Result<Batches> {
         let options = CachedOptions { batch: recipe.batch, seed: recipe.seed, flip: false };
-        Ok(Batches::Cached(Box::new(CachedLoader::new(self.cache.clone(), options, position)?)))
+        let loader = Box::new(CachedLoader::new(self.cache.clone(), options, position)?);
+        Ok(Batches::Cached { loader, dataset: self.dataset.clone() })
     }
 
     fn samples(&self, cli: &Cli) -> Result<Vec<Samples>> {

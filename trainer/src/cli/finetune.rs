@@ -1,41 +1,30 @@
 //! `pleach-train finetune`: a student of any architecture, with its teacher beside it.
 
-use super::{checkpoint, place::Place, watch::Shown};
+use super::{
+    place::Place,
+    source::{Source, Wanted},
+    watch::Shown,
+};
 use crate::{
-    data::{
-        Crop, Dataset, Loader, LoaderOptions, OpenOptions, Transform,
-        cache::{Cache, CachedLoader, CachedOptions, Key},
-        open,
-    },
-    encoders::{LatentDecoder, LatentEncoder, TextEncoder},
-    finetune::{Batches, Finetuning, LossRecipe, Samples, Setting, Teacher, TrainRecipe, write_student},
+    data::{Dataset, Part},
+    encoders::LatentDecoder,
+    finetune::{Finetuning, LossRecipe, Samples, Setting, Teacher, TrainRecipe, write_student},
     libtorch::libtorch,
-    run::{Outcome, RunFolder, Start, train},
+    prune::{part_of, read_routes},
+    run::{Outcome, RunFolder, Start, named, train},
     sampling::Sampling,
 };
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use pleach_console::{ExitCode, Interrupt, Printer, RecipeArgs, ReportArgs};
-use pleach_model::{
-    architecture::Architecture,
-    counter, files,
-    pipeline::{CheckpointPipeline, PipelineFolder},
-    samplers::SamplerKind,
-    schedule::Schedule,
-    tensor::Dtype,
-    vae::VaeConfig,
-};
+use pleach_model::{architecture::Architecture, counter, family, samplers::SamplerKind, tensor::Dtype};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::{path::PathBuf, sync::Arc};
 use tch::Device;
 
-/// What is fetched of a teacher that is a Hugging Face id.
-const FILES: [&str; 6] = ["model_index.json", "tokenizer/*", "scheduler/*", "unet/*", "text_encoder/*", "vae/*"];
 /// Captions of the data that are drawn where none are given.
 const SAMPLES: usize = 8;
-/// An architecture names some hundred sites.
-const MAX_ARCHITECTURE: u64 = 16 << 20;
 
 /// What is left of the student.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -71,14 +60,8 @@ impl Default for SampleRecipe {
 }
 
 impl SampleRecipe {
-    fn samples(
-        &self,
-        dataset: &dyn Dataset,
-        pipeline: &CheckpointPipeline,
-        text: &TextEncoder,
-        latents: usize,
-        device: Device,
-    ) -> anyhow::Result<Samples> {
+    fn samples(&self, source: &Source, device: Device) -> anyhow::Result<Samples> {
+        let Source { dataset, pipeline, text, .. } = source;
         let kind = match &self.sampler {
             Some(name) => name.parse().with_context(|| format!("`samples.sampler` is {name:?}"))?,
             None => SamplerKind::from_config(&pipeline.common.scheduler)?,
@@ -92,7 +75,7 @@ impl SampleRecipe {
         Ok(Samples {
             embeddings: text.encode(&captions)?,
             decoder: LatentDecoder::of(&pipeline.vae, device, Dtype::F32)?,
-            latents: [latents as i64; 2],
+            latents: [source.at().height as i64; 2],
             sampling: Sampling { kind, steps: self.steps, guidance: self.guidance },
         })
     }
@@ -116,12 +99,53 @@ pub struct Recipe {
     pub flip: bool,
     /// Threads that decode pictures.
     pub workers: usize,
+    /// Which of the captions are learnt, by what a router says of them.
+    pub routed: Option<RoutedTo>,
     /// What is left of the student.
     pub student: Student,
     /// What it draws on the way, every `train.loop.sample_every` steps.
     pub samples: SampleRecipe,
     /// How it is trained.
     pub train: TrainRecipe,
+}
+
+/// The captions that go to one expert.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RoutedTo {
+    /// Where each caption goes: what `pleach-train route` wrote.
+    pub routes: PathBuf,
+    /// Name of the expert.
+    pub expert: String,
+}
+
+impl Recipe {
+    /// What can be said before anything is read.
+    fn check(&self) -> anyhow::Result<()> {
+        self.train.settings.check()?;
+        if let Student::Uniform(share) = self.student {
+            anyhow::ensure!(share > 0.0 && share <= 1.0, "`student.uniform` is {share}; it must be in (0, 1]");
+        }
+        Ok(())
+    }
+
+    fn wanted(&self, device: Device) -> Wanted<'_> {
+        Wanted {
+            teacher: &self.teacher,
+            data: &self.data,
+            images: self.images.as_deref(),
+            cache: self.cache.as_deref(),
+            resolution: self.resolution,
+            flip: self.flip,
+            workers: self.workers,
+            device,
+        }
+    }
+
+    fn part(&self, dataset: &dyn Dataset) -> anyhow::Result<Option<Part>> {
+        let Some(RoutedTo { routes, expert }) = &self.routed else { return Ok(None) };
+        Ok(Some(part_of(dataset, &read_routes(routes)?, expert)?))
+    }
 }
 
 /// Weights of the losses that were published.
@@ -165,59 +189,27 @@ pub fn run(arguments: &FinetuneArgs, printer: &Printer) -> anyhow::Result<ExitCo
         Some(Preset::Code) => recipe.train.loss = LossRecipe::code(),
         None => {}
     }
-    recipe.train.settings.check()?;
-    anyhow::ensure!(
-        !recipe.teacher.is_empty(),
-        "the recipe names no `teacher`: a pipeline's folder or a Hugging Face id"
-    );
+    recipe.check()?;
     libtorch()?;
     let device = arguments.device.device();
     let interrupt = Interrupt::install(printer)?;
-    let pipeline = PipelineFolder::open(&checkpoint::resolve(&recipe.teacher, &FILES, printer)?)?.checkpoint()?;
-    let teacher = Teacher::new(pipeline.unet.clone())?;
-    let vae = VaeConfig::from_json(&pipeline.vae.config)?;
-    let native = teacher.config().sample_size.unwrap_or(64) * vae.factor();
-    let side = if recipe.resolution == 0 { native } else { recipe.resolution };
-    let architecture = student(&recipe.student, &teacher)?;
-    let opened = open(&recipe.data, &OpenOptions { images: recipe.images.clone(), caption_column: None })?;
-    opened.warnings.iter().for_each(|warning| printer.warn(warning));
-    let text = TextEncoder::open(&pipeline, device, Dtype::F32)?;
+    let source = Source::open(&recipe.wanted(device), printer)?;
+    let architecture = student(&recipe.student, &source.teacher)?;
+    let part = recipe.part(&*source.dataset)?.map(Arc::new);
     let setting = Setting {
         recipe: &recipe.train,
-        teacher: &teacher,
+        teacher: &source.teacher,
         architecture: &architecture,
-        schedule: &Schedule::from_config(&pipeline.common.scheduler)?,
-        scaling: vae.scaling_factor,
-        null: text.encode(&[String::new()])?,
+        schedule: &source.schedule,
+        scaling: source.vae.scaling_factor,
+        null: source.null.shallow_clone(),
         device,
     };
-    let cache = match &recipe.cache {
-        Some(folder) => Some(Arc::new(Cache::open(folder, &Key::of(&*opened.dataset, &pipeline, side)?)?)),
-        None => None,
-    };
     let TrainRecipe { batch, seed, .. } = recipe.train;
-    let batches = |position| match &cache {
-        Some(cache) => {
-            let options = CachedOptions { batch, seed, flip: recipe.flip };
-            Ok(Batches::Cached(Box::new(CachedLoader::new(cache.clone(), options, position)?)))
-        }
-        None => {
-            let transform = Transform { resolution: side, crop: Crop::Random, flip: recipe.flip };
-            let options = LoaderOptions { batch, seed, workers: recipe.workers.max(1), prefetch: 2 };
-            let printer = printer.clone();
-            Ok(Batches::Fresh {
-                loader: Box::new(Loader::start(opened.dataset.clone(), transform, options, position)?),
-                latents: Box::new(LatentEncoder::open(&pipeline, device, Dtype::F32)?),
-                text: Box::new(TextEncoder::open(&pipeline, device, Dtype::F32)?),
-                side,
-                warn: Box::new(move |line| printer.warn(line)),
-            })
-        }
-    };
+    let batches = |position| source.batches((batch, seed), part.as_ref(), position, printer);
     let mut task = Finetuning::new(setting, batches)?;
     if recipe.train.settings.sample_every > 0 {
-        let latents = side / vae.factor();
-        task = task.with_samples(recipe.samples.samples(&*opened.dataset, &pipeline, &text, latents, device)?);
+        task = task.with_samples(recipe.samples.samples(&source, device)?);
     }
     let start = if arguments.resume { Start::Resume } else { Start::New };
     let folder = RunFolder::open(&arguments.out, &recipe, start)?;
@@ -227,11 +219,11 @@ pub fn run(arguments: &FinetuneArgs, printer: &Printer) -> anyhow::Result<ExitCo
         return Ok(ExitCode::Incomplete);
     }
     let unet = arguments.out.join("student/unet");
-    write_student(&unet, &teacher, &architecture, &task)?;
+    write_student(&unet, &source.teacher, &architecture, &named(&task), Dtype::F32)?;
     printer.status("Made", unet.display());
     if arguments.report.json {
-        let at = counter::At { height: side / vae.factor(), width: side / vae.factor(), tokens: text.shape()[0] };
-        let [full, left] = [&Architecture::full(), &architecture].map(|a| counter::unet(teacher.config(), a, at));
+        let count = |a| counter::unet(source.teacher.config(), a, source.at());
+        let [full, left] = [&Architecture::full(), &architecture].map(count);
         let (full, left) = (full?, left?);
         printer.json(&json!({
             "unet": unet,
@@ -247,13 +239,7 @@ pub fn run(arguments: &FinetuneArgs, printer: &Printer) -> anyhow::Result<ExitCo
 fn student(student: &Student, teacher: &Teacher) -> anyhow::Result<Architecture> {
     match student {
         Student::Full => Ok(Architecture::full()),
-        Student::Uniform(share) => {
-            anyhow::ensure!(*share > 0.0 && *share <= 1.0, "`student.uniform` is {share}; it must be in (0, 1]");
-            Ok(Architecture::uniform(&counter::unet_sites(teacher.config())?, *share))
-        }
-        Student::File(path) => {
-            let bytes = files::read_bounded(path, MAX_ARCHITECTURE)?;
-            serde_json::from_slice(&bytes).with_context(|| format!("{} is no architecture", path.display()))
-        }
+        Student::Uniform(share) => Ok(Architecture::uniform(&counter::unet_sites(teacher.config())?, *share)),
+        Student::File(path) => Ok(family::architecture(path)?),
     }
 }

@@ -5,5 +5,7 @@ mod checkpoint;
 pub mod finetune;
 mod place;
 pub mod pretrain;
+pub mod prune;
+mod source;
 mod watch;
 pub mod world;

@@ -13,6 +13,7 @@ mod loader;
 mod open;
 mod order;
 mod picture;
+mod subset;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -26,6 +27,7 @@ pub use loader::{Batch, Loader, LoaderOptions};
 pub use open::{OpenOptions, Opened, open};
 pub use order::Position;
 pub use picture::{Broken, MAX_ALLOCATION, MAX_SIDE, PictureError, decode};
+pub use subset::{Part, Subset};
 pub use transform::{Crop, Draw, Transform};
 
 use image::RgbImage;

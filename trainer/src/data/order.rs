@@ -14,6 +14,16 @@ pub struct Position {
     pub offset: usize,
 }
 
+impl Position {
+    /// A position as a run remembers it.
+    pub(crate) fn of_state(state: serde_json::Value) -> crate::run::Result<Self> {
+        serde_json::from_value(state).map_err(|error| crate::run::Error::Checkpoint {
+            path: "state.json".into(),
+            reason: format!("the position in the data: {error}"),
+        })
+    }
+}
+
 /// What the choices are for, so that they are independent.
 const ORDER: u64 = 1;
 const EXAMPLE: u64 = 2;

@@ -2,19 +2,25 @@
 
 use crate::{
     data::{
-        Loader, Position,
+        Dataset, Loader, Position,
         cache::{CachedLoader, LatentBatch},
     },
     diffusion::{left_out, posterior},
     encoders::{LatentEncoder, TextEncoder},
     run::Result,
 };
+use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
 
 /// Where batches come from.
 pub enum Batches {
     /// A cache.
-    Cached(Box<CachedLoader>),
+    Cached {
+        /// Reads it.
+        loader: Box<CachedLoader>,
+        /// The data set that it was made of: its captions.
+        dataset: Arc<dyn Dataset>,
+    },
     /// Pictures, encoded when their turn comes.
     Fresh {
         /// Decodes and cuts them.
@@ -36,6 +42,8 @@ pub struct Latents {
     pub latents: Tensor,
     /// `[B, N, D]`.
     pub context: Tensor,
+    /// The caption of each, those that were left out among them.
+    pub captions: Vec<String>,
 }
 
 /// How a batch is made of what was loaded.
@@ -56,7 +64,7 @@ impl Batches {
     /// From where it goes on.
     pub fn position(&self) -> Position {
         match self {
-            Self::Cached(loader) => loader.position(),
+            Self::Cached { loader, .. } => loader.position(),
             Self::Fresh { loader, .. } => loader.position(),
         }
     }
@@ -66,17 +74,21 @@ impl Batches {
     /// # Errors
     /// Data that cannot be read; what libtorch says.
     pub fn next(&mut self, micro: u64, making: &Making<'_>) -> Result<Latents> {
-        let (moments, context) = match self {
-            Self::Cached(loader) => {
+        let (moments, context, captions) = match self {
+            Self::Cached { loader, dataset } => {
                 let shapes = (loader.cache().moments_shape(), loader.cache().embedding_shape());
-                let LatentBatch { moments, embeddings, indices, .. } = loader.next()?;
+                let LatentBatch { moments, embeddings, indices, captions, .. } = loader.next()?;
                 let batch = indices.len() as i64;
                 let ([channels, height, width], [tokens, features]) = shapes;
+                let caption = |(&index, number): (&usize, usize)| {
+                    dataset.captions(index).get(number).cloned().unwrap_or_default()
+                };
                 let moments = Tensor::f_from_slice(&moments)?;
                 let embeddings = Tensor::f_from_slice(&embeddings)?;
                 (
                     moments.f_reshape([batch, channels as i64, height as i64, width as i64])?,
                     embeddings.f_reshape([batch, tokens as i64, features as i64])?,
+                    indices.iter().zip(captions).map(caption).collect(),
                 )
             }
             Self::Fresh { loader, latents, text, side, warn } => {
@@ -86,13 +98,13 @@ impl Batches {
                 }
                 let side = *side as i64;
                 let pictures = Tensor::f_from_slice(&batch.pictures)?.f_reshape([-1, 3, side, side])?;
-                (latents.moments(&pictures)?, text.encode(&batch.captions)?)
+                (latents.moments(&pictures)?, text.encode(&batch.captions)?, batch.captions)
             }
         };
         let moments = moments.f_to_device(making.device)?.f_to_kind(Kind::Float)?;
         let latents = posterior(&moments, making.scaling, making.seed, micro)?;
         let context = context.f_to_device(making.device)?;
         let context = left_out(&context, making.null, making.dropout, making.seed, micro)?;
-        Ok(Latents { latents, context })
+        Ok(Latents { latents, context, captions })
     }
 }

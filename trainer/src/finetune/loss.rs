@@ -7,7 +7,8 @@ use crate::{
 };
 use pleach_model::{
     self as model,
-    sites::{Site, Sites},
+    sites::{Pass, Site, Sites},
+    unet::UNet,
 };
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
@@ -89,6 +90,18 @@ pub struct Outputs {
     pub prediction: Tensor,
     /// One for each block.
     pub blocks: Vec<Tensor>,
+}
+
+/// What a network gives for `sample`, `timesteps` and `context`, with a hook of its own.
+pub(crate) fn outputs(
+    torch: &Torch,
+    network: &UNet<Torch>,
+    hook: impl Sites<Torch>,
+    [sample, timesteps, context]: [&Value; 3],
+) -> Result<Outputs> {
+    let hooks = (hook, Blocks::default());
+    let output = network.forward(&Pass::new(torch, &hooks), sample, timesteps, context)?;
+    Ok(Outputs { prediction: output.tensor().shallow_clone(), blocks: hooks.1.into_outputs() })
 }
 
 /// The whole loss. `diffusion` is the denoising loss; a part whose weight is 0 is not computed.

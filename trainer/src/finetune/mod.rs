@@ -4,6 +4,7 @@ mod batches;
 mod loss;
 
 pub use batches::{Batches, Latents, Making};
+pub(crate) use loss::outputs;
 pub use loss::{Blocks, LossRecipe, Outputs, Reduce, distillation};
 
 use crate::{
@@ -11,9 +12,9 @@ use crate::{
     diffusion::Diffusion,
     encoders::LatentDecoder,
     learn::Variable,
-    run::{self, LoopSettings, Loss, Result, Task, grid, named, write_weights},
+    run::{LoopSettings, Loss, Result, Task, grid, write_weights},
     sampling::{Artist, Sampling},
-    torch::{self, Casting, CutWeights, Initial, Layout, Torch, Value, Variables, Weights},
+    torch::{Casting, CutWeights, Initial, Layout, Torch, Value, Variables, Weights, kind},
 };
 use image::RgbImage;
 use pleach_model::{
@@ -25,8 +26,8 @@ use pleach_model::{
     params::{Params, Source},
     pipeline::Network,
     schedule::Schedule,
-    sites::Pass,
-    tensor::Dtype,
+    sites::Identity,
+    tensor::{Dtype, TensorSpec},
     unet::{UNet, UNetConfig},
 };
 use serde::{Deserialize, Serialize};
@@ -110,8 +111,34 @@ impl Teacher {
         &self.config
     }
 
+    /// Where it lies.
+    pub fn folder(&self) -> &Path {
+        &self.network.folder
+    }
+
+    /// The tensors of what an architecture leaves of it, as they are stored, and their type. Nothing but these is copied.
+    ///
+    /// # Errors
+    /// An architecture of another network, weights that do not fit.
+    pub fn cut(&self, architecture: &Architecture) -> Result<(Vec<(String, Tensor)>, Dtype)> {
+        let cuts = Cuts::new(&self.config, architecture)?;
+        let at = counter::At { height: 8, width: 8, tokens: 1 };
+        let specs = counter::unet(&self.config, architecture, at)?.tensors;
+        self.bound(|bound| {
+            let first = specs.first().map(|spec| bound.get(&spec.name)).transpose()?;
+            let dtype = first.map_or(Dtype::F32, |view| view.dtype);
+            let torch = Torch::new(Device::Cpu, dtype)?;
+            let source = CutWeights::new(bound, &cuts);
+            let cut = |spec: TensorSpec| {
+                let value = source.parameter(&torch, &spec)?;
+                Ok((spec.name, value.tensor().shallow_clone()))
+            };
+            Ok((specs.into_iter().map(cut).collect::<Result<_>>()?, dtype))
+        })
+    }
+
     /// Its tensors, handed to `use_`.
-    fn bound<T>(&self, use_: impl FnOnce(&Bound<'_>) -> Result<T>) -> Result<T> {
+    pub(crate) fn bound<T>(&self, use_: impl FnOnce(&Bound<'_>) -> Result<T>) -> Result<T> {
         let checkpoint = self.network.weights(None)?;
         let at = counter::At { height: 8, width: 8, tokens: 1 };
         let tensors = counter::unet(&self.config, &Architecture::full(), at)?.tensors;
@@ -119,16 +146,25 @@ impl Teacher {
     }
 }
 
-/// Writes what a task has learnt as an expert's UNet lies in a family: `config.json` of the whole network, `architecture.json`, and the
-/// weights in f32.
+/// The files of an expert's UNet in a family.
+pub const STUDENT_FILES: [&str; 3] = ["diffusion_pytorch_model.safetensors", "config.json", "architecture.json"];
+
+/// Writes an expert's UNet as it lies in a family: its weights, `config.json` of the whole network, `architecture.json`.
 ///
 /// # Errors
 /// Files that cannot be written.
-pub fn write_student(folder: &Path, teacher: &Teacher, architecture: &Architecture, task: &dyn Task) -> Result<()> {
-    let folder = AtomicFolder::create(folder, Overwrite::IfItHolds("architecture.json"))?;
-    write_weights(&folder.path().join("diffusion_pytorch_model.safetensors"), &named(task), Dtype::F32)?;
-    for (file, value) in [("config.json", teacher.config().to_json()), ("architecture.json", json!(architecture))] {
-        files::write(&folder.path().join(file), format!("{value:#}\n").as_bytes())?;
+pub fn write_student(
+    folder: &Path,
+    teacher: &Teacher,
+    architecture: &Architecture,
+    tensors: &[(String, Tensor)],
+    dtype: Dtype,
+) -> Result<()> {
+    let folder = AtomicFolder::create(folder, Overwrite::IfItHolds(STUDENT_FILES[2]))?;
+    let [weights, config, left] = STUDENT_FILES.map(|file| folder.path().join(file));
+    write_weights(&weights, tensors, dtype)?;
+    for (path, value) in [(config, teacher.config().to_json()), (left, json!(architecture))] {
+        files::write(&path, format!("{value:#}\n").as_bytes())?;
     }
     folder.persist()?;
     Ok(())
@@ -242,14 +278,6 @@ impl<'a> Finetuning<'a> {
         })
     }
 
-    /// Output and block outputs of a network.
-    fn outputs(&self, network: &UNet<Torch>, inputs: [&Value; 3]) -> Result<Outputs> {
-        let blocks = Blocks::default();
-        let [sample, timesteps, context] = inputs;
-        let output = network.forward(&Pass::new(&self.torch, &blocks), sample, timesteps, context)?;
-        Ok(Outputs { prediction: output.tensor().shallow_clone(), blocks: blocks.into_outputs() })
-    }
-
     /// The student, its parameters in the type that `torch` computes in.
     fn with_student<T>(&self, torch: &Torch, work: impl FnOnce(&UNet<Torch>) -> Result<T>) -> Result<T> {
         match &self.student {
@@ -277,17 +305,20 @@ impl Task for Finetuning<'_> {
             seed: recipe.seed,
             device: self.setting.device,
         };
-        let Latents { latents, context } = self.current.next(micro, &making)?;
+        let Latents { latents, context, .. } = self.current.next(micro, &making)?;
         let noised = self.diffusion.noised(&latents, recipe.seed, micro)?;
-        let narrow = |tensor: &Tensor| -> Result<Value> {
-            Ok(Value::try_from(tensor.f_to_kind(torch::kind(self.torch.dtype()))?)?)
-        };
+        let narrow =
+            |tensor: &Tensor| -> Result<Value> { Ok(Value::try_from(tensor.f_to_kind(kind(self.torch.dtype()))?)?) };
         let (sample, context) = (narrow(&noised.sample)?, narrow(&context)?);
         let timesteps = Value::try_from(noised.timesteps.shallow_clone())?;
         let inputs = [&sample, &timesteps, &context];
-        let teacher = self.teacher.as_ref().map(|teacher| no_grad(|| self.outputs(teacher, inputs))).transpose()?;
+        let teacher = self
+            .teacher
+            .as_ref()
+            .map(|teacher| no_grad(|| outputs(&self.torch, teacher, Identity, inputs)))
+            .transpose()?;
         self.with_student(&self.torch, |student| {
-            let student = self.outputs(student, inputs)?;
+            let student = outputs(&self.torch, student, Identity, inputs)?;
             let diffusion = self.diffusion.loss(&student.prediction, &noised)?;
             distillation(&recipe.loss, diffusion, &student, teacher.as_ref())
         })
@@ -308,11 +339,7 @@ impl Task for Finetuning<'_> {
     }
 
     fn restore(&mut self, state: serde_json::Value) -> Result<()> {
-        let position = serde_json::from_value(state).map_err(|error| run::Error::Checkpoint {
-            path: "state.json".into(),
-            reason: format!("the position in the data: {error}"),
-        })?;
-        self.current = (self.batches)(position)?;
+        self.current = (self.batches)(Position::of_state(state)?)?;
         Ok(())
     }
 }

@@ -1,16 +1,17 @@
 //! Gates in the forward pass of a UNet, through its sites.
 
-use crate::torch::{Torch, Value};
+use crate::torch::{Torch, Value, kind};
 use pleach_model::{
     backend::Backend,
     error::Result,
+    gating::Entries,
     op::Extent,
     sites::{Site, Sites},
+    tensor::Dtype,
     vector::VectorLayout,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
-use tch::Tensor;
+use std::{collections::HashMap, ops::Range};
 
 /// Where the gates of a ResNet's groups act.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,20 +36,28 @@ pub struct Masks {
 }
 
 impl Masks {
-    /// Masks out of gates `[B, entries]` in the order of the architecture vector; B is the batch of the forward pass, or 1.
+    /// Masks out of the gates of each element of a batch, or of one for all, for a network that computes in `dtype`.
     ///
     /// # Errors
-    /// What libtorch says, such as of a vector of another length.
-    pub fn new(layout: &VectorLayout, gates: &Tensor, placement: Placement) -> crate::torch::Result<Self> {
+    /// What libtorch says, such as of gates of another layout.
+    pub fn new(
+        layout: &VectorLayout,
+        gates: &Entries<Value>,
+        placement: Placement,
+        dtype: Dtype,
+    ) -> crate::torch::Result<Self> {
+        let part = |gates: &Value, entries: Range<usize>| {
+            let part = gates.tensor().f_narrow(1, entries.start as i64, entries.len() as i64)?;
+            Ok::<_, crate::torch::Error>(part.f_to_kind(kind(dtype))?)
+        };
         let mut widths = HashMap::new();
         for width in &layout.widths {
-            let part = gates.f_narrow(1, width.entries.start as i64, width.entries.len() as i64)?;
-            widths.insert(width.site.clone(), Value::try_from(part)?);
+            widths.insert(width.site.clone(), Value::try_from(part(&gates.widths, width.entries.clone())?)?);
         }
         let mut depths = HashMap::new();
         for (i, module) in layout.depths.iter().enumerate() {
-            let gate = gates.f_narrow(1, (layout.width() + i) as i64, 1)?;
-            depths.insert(module.clone(), Value::try_from(gate.f_reshape([-1, 1, 1, 1])?)?);
+            let gate = part(&gates.depths, i..i + 1)?.f_reshape([-1, 1, 1, 1])?;
+            depths.insert(module.clone(), Value::try_from(gate)?);
         }
         Ok(Self { placement, widths, depths })
     }

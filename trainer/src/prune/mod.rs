@@ -1,13 +1,16 @@
-//! Pruning as APTP does it (Ganjdanesh et al. 2024), piece by piece: from logits to gates, gates in the forward pass, and how prompts
-//! are assigned to codes.
+//! Pruning: what is left of a network, and which part of it draws which prompt.
 
-mod gates;
+mod aptp;
+mod family;
 mod masks;
+mod routes;
 mod routing;
 
-pub use gates::{Gates, Relaxation, gumbel, hard};
+pub use aptp::{Aptp, AptpRecipe, AptpSetting, ArchitectureLosses, LearntExpert};
+pub use family::{ENCODER_FILES, NewFamily, NewRouter};
 pub use masks::{Masks, Placement};
-pub use routing::{contrastive_loss, normalised, sinkhorn_codes};
+pub use routes::{PromptRouter, Routed, part_of, read_routes, route, write_routes};
+pub use routing::{Transport, contrastive_loss, sinkhorn_codes};
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! What can end a run.
 
 use crate::{data, encoders, torch, world};
-use pleach_model::{checkpoint, files, pipeline, samplers::SamplerError, schedule::ScheduleError, tokenizer};
+use pleach_model::{checkpoint, files, manifest, pipeline, samplers::SamplerError, schedule::ScheduleError, tokenizer};
 use std::path::PathBuf;
 
 /// Result of a run.
@@ -31,6 +31,17 @@ pub enum Error {
         /// What it must be.
         expected: &'static str,
     },
+    /// More should be pruned than can be.
+    #[error(
+        "the target is {target} of the network's multiply-accumulates, but {least:.3} of them are in layers that are never pruned: \
+         choose a target above that"
+    )]
+    Target {
+        /// What was asked for.
+        target: f64,
+        /// What is left where everything is pruned that can be.
+        least: f64,
+    },
     /// The folder holds a run that was not asked to go on.
     #[error("{} holds a run already: continue it with --resume, or choose another folder", folder.display())]
     Exists {
@@ -59,6 +70,12 @@ pub enum Error {
         /// Its value now.
         given: String,
     },
+    /// Routes that do not fit the data.
+    #[error("the routes do not fit the data: {reason}; make them again with `pleach-train route`")]
+    Routes {
+        /// What is wrong.
+        reason: String,
+    },
     /// A checkpoint does not fit the run.
     #[error("the checkpoint {} does not fit: {reason}", path.display())]
     Checkpoint {
@@ -78,6 +95,9 @@ pub enum Error {
     /// A file cannot be read or written.
     #[error(transparent)]
     File(#[from] files::Error),
+    /// A manifest is wrong, or a file that it lists.
+    #[error(transparent)]
+    Manifest(#[from] manifest::Error),
     /// Weights cannot be read or written.
     #[error(transparent)]
     Weights(#[from] checkpoint::Error),

@@ -317,7 +317,7 @@ fn tensors(variables: &[Variable]) -> Vec<Tensor> {
 }
 
 /// What a task learns, by name, to be written as weights.
-pub(crate) fn named(task: &dyn Task) -> Vec<(String, Tensor)> {
+pub fn named(task: &dyn Task) -> Vec<(String, Tensor)> {
     task.variables().iter().map(|(name, value)| (name.clone(), value.tensor().shallow_clone())).collect()
 }
 

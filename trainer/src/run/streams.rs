@@ -21,6 +21,10 @@ pub enum Use {
     Sample,
     /// Which part of a picture is seen.
     Crop,
+    /// Gumbel noise on the logits of prompts.
+    PromptGates,
+    /// Gumbel noise on the logits of experts.
+    ExpertGates,
 }
 
 /// Whole numbers for a use in step (or for the thing) number `index`, for a run's `seed`.

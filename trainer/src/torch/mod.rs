@@ -9,7 +9,7 @@ mod value;
 mod weights;
 
 pub use error::{Error, Result};
-pub use random::Initial;
+pub use random::{Initial, Orthogonal};
 pub use tch::Device;
 pub use value::{Value, kind};
 pub use weights::{Casting, CutWeights, Layout, Variables, Weights};

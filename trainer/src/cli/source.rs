@@ -1,0 +1,144 @@
+//! The network and the data that a command works on: what `finetune` and `prune` share.
+
+use super::checkpoint;
+use crate::{
+    data::{
+        Crop, Dataset, Loader, LoaderOptions, OpenOptions, Part, Position, Subset, Transform,
+        cache::{Cache, CachedLoader, CachedOptions, Key},
+        open,
+    },
+    encoders::{LatentEncoder, TextEncoder},
+    finetune::{Batches, Teacher},
+    run,
+};
+use pleach_console::Printer;
+use pleach_model::{
+    counter::At,
+    pipeline::{CheckpointPipeline, PipelineFolder},
+    schedule::Schedule,
+    tensor::Dtype,
+    vae::VaeConfig,
+};
+use std::{path::Path, path::PathBuf, sync::Arc};
+use tch::{Device, Tensor};
+
+/// What is fetched of a teacher that is a Hugging Face id.
+const FILES: [&str; 6] = ["model_index.json", "tokenizer/*", "scheduler/*", "unet/*", "text_encoder/*", "vae/*"];
+
+/// What a recipe says about network and data.
+pub(super) struct Wanted<'a> {
+    /// Folder of a diffusers pipeline, or a Hugging Face id.
+    pub teacher: &'a str,
+    /// Folder with metadata.jsonl or metadata.csv, or a captions file of MS-COCO.
+    pub data: &'a Path,
+    /// Folder of the pictures, where the captions file does not lie beside them.
+    pub images: Option<&'a Path>,
+    /// A cache that was made of these data.
+    pub cache: Option<&'a Path>,
+    /// Side of the pictures; 0 for what the UNet was made for.
+    pub resolution: usize,
+    /// Whether half of the pictures are mirrored.
+    pub flip: bool,
+    /// Threads that decode pictures.
+    pub workers: usize,
+    /// Where to compute.
+    pub device: Device,
+}
+
+/// Network and data, opened.
+pub(super) struct Source {
+    /// Where the teacher's pipeline lies.
+    pub folder: PathBuf,
+    pub pipeline: CheckpointPipeline,
+    pub teacher: Teacher,
+    pub schedule: Schedule,
+    pub vae: VaeConfig,
+    pub text: TextEncoder,
+    /// Embedding of the empty caption, `[1, N, D]`.
+    pub null: Tensor,
+    pub dataset: Arc<dyn Dataset>,
+    /// Side of the pictures.
+    pub side: usize,
+    device: Device,
+    cache: Option<Arc<Cache>>,
+    flip: bool,
+    workers: usize,
+}
+
+impl Source {
+    pub fn open(wanted: &Wanted<'_>, printer: &Printer) -> anyhow::Result<Self> {
+        anyhow::ensure!(
+            !wanted.teacher.is_empty(),
+            "the recipe names no `teacher`: a pipeline's folder or a Hugging Face id"
+        );
+        anyhow::ensure!(
+            !wanted.data.as_os_str().is_empty(),
+            "the recipe names no `data`: a folder with metadata.jsonl or metadata.csv, or a captions file of MS-COCO"
+        );
+        let device = wanted.device;
+        let folder = checkpoint::resolve(wanted.teacher, &FILES, printer)?;
+        let pipeline = PipelineFolder::open(&folder)?.checkpoint()?;
+        let teacher = Teacher::new(pipeline.unet.clone())?;
+        let vae = VaeConfig::from_json(&pipeline.vae.config)?;
+        let native = teacher.config().sample_size.unwrap_or(64) * vae.factor();
+        let side = if wanted.resolution == 0 { native } else { wanted.resolution };
+        let options = OpenOptions { images: wanted.images.map(Path::to_owned), caption_column: None };
+        let opened = open(wanted.data, &options)?;
+        opened.warnings.iter().for_each(|warning| printer.warn(warning));
+        let text = TextEncoder::open(&pipeline, device, Dtype::F32)?;
+        let cache = match wanted.cache {
+            Some(folder) => Some(Arc::new(Cache::open(folder, &Key::of(&*opened.dataset, &pipeline, side)?)?)),
+            None => None,
+        };
+        Ok(Self {
+            schedule: Schedule::from_config(&pipeline.common.scheduler)?,
+            null: text.encode(&[String::new()])?,
+            dataset: opened.dataset,
+            workers: wanted.workers.max(1),
+            flip: wanted.flip,
+            folder,
+            pipeline,
+            teacher,
+            vae,
+            text,
+            side,
+            device,
+            cache,
+        })
+    }
+
+    /// Sizes of latents and text.
+    pub fn at(&self) -> At {
+        let side = self.side / self.vae.factor();
+        At { height: side, width: side, tokens: self.text.shape()[0] }
+    }
+
+    /// Batches of so many pictures from a position on, of the whole data set or of a part of it.
+    pub fn batches(
+        &self,
+        (batch, seed): (usize, u64),
+        only: Option<&Arc<Part>>,
+        position: Position,
+        printer: &Printer,
+    ) -> run::Result<Batches> {
+        if let Some(cache) = &self.cache {
+            let options = CachedOptions { batch, seed, flip: self.flip };
+            let loader = Box::new(CachedLoader::of_part(cache.clone(), only.cloned(), options, position)?);
+            return Ok(Batches::Cached { loader, dataset: self.dataset.clone() });
+        }
+        let dataset: Arc<dyn Dataset> = match only {
+            Some(part) => Arc::new(Subset::new(self.dataset.clone(), part.clone())),
+            None => self.dataset.clone(),
+        };
+        let transform = Transform { resolution: self.side, crop: Crop::Random, flip: self.flip };
+        let options = LoaderOptions { batch, seed, workers: self.workers, prefetch: 2 };
+        let printer = printer.clone();
+        Ok(Batches::Fresh {
+            loader: Box::new(Loader::start(dataset, transform, options, position)?),
+            latents: Box::new(LatentEncoder::open(&self.pipeline, self.device, Dtype::F32)?),
+            text: Box::new(TextEncoder::open(&self.pipeline, self.device, Dtype::F32)?),
+            side: self.side,
+            warn: Box::new(move |line| printer.warn(line)),
+        })
+    }
+}
