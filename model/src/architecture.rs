@@ -11,7 +11,8 @@ use std::{
 ///
 /// Sites are module paths: a ResNet's (`down_blocks.0.resnets.1`, units are `norm2`'s groups), an attention's
 /// (`.....transformer_blocks.0.attn1`, units are heads), a feed-forward's (`.....transformer_blocks.0.ff`, units are as many
-/// groups of the hidden features as the network's norms have). A removed module is a ResNet, a transformer, or `mid_block`.
+/// groups of the hidden features as the network's norms have). A removed module is a ResNet, a transformer, `mid_block`, or the coarsest
+/// level: its down and its up block, together, with the samplers between it and the next one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Architecture {

@@ -17,11 +17,60 @@ pub struct Cut {
     pub ranges: Vec<Range<usize>>,
 }
 
+/// Where the units of a site lie in a parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Coupled<'a> {
+    /// The site.
+    pub site: &'a str,
+    /// The axis of the units.
+    pub axis: usize,
+    /// How many times all of them follow one another on it.
+    pub times: usize,
+    /// How many there are.
+    pub units: usize,
+}
+
+/// The parameters that belong to the units of a UNet's sites: what must go together.
+#[derive(Clone, Debug)]
+pub struct Coupling {
+    sites: HashMap<String, (SiteKind, usize)>,
+}
+
+impl Coupling {
+    /// That of the full network of `config`.
+    ///
+    /// # Errors
+    /// A configuration that no network can be built of.
+    pub fn new(config: &UNetConfig) -> Result<Self> {
+        let units = counter::unet_sites(config)?.into_iter().filter(|site| site.kind != SiteKind::Module);
+        Ok(Self { sites: units.map(|site| (site.path, (site.kind, site.units))).collect() })
+    }
+
+    /// Where the units lie in the parameter `name`; none where it belongs to none of them.
+    pub fn of(&self, name: &str) -> Option<Coupled<'_>> {
+        let mut split = name.rmatch_indices('.').map(|(i, _)| (&name[..i], &name[i + 1..]));
+        let ((site, (kind, units)), layer) =
+            split.find_map(|(path, layer)| Some((self.sites.get_key_value(path)?, layer)))?;
+        let starts = |layers: &[&str]| layers.iter().any(|start| layer.starts_with(start));
+        let (axis, times) = match (kind, layer) {
+            (SiteKind::ResnetGroups, "conv2.weight")
+            | (SiteKind::Heads, "to_out.0.weight")
+            | (SiteKind::FeedForwardGroups, "net.2.weight") => (1, 1),
+            (SiteKind::ResnetGroups, _) if starts(&["conv1.", "time_emb_proj.", "norm2."]) => (0, 1),
+            (SiteKind::Heads, _) if starts(&["to_q.", "to_k.", "to_v."]) => (0, 1),
+            // Value half, then gate half.
+            (SiteKind::FeedForwardGroups, _) if starts(&["net.0.proj."]) => (0, 2),
+            _ => return None,
+        };
+        Some(Coupled { site, axis, times, units: *units })
+    }
+}
+
 /// The cuts of one architecture of a UNet.
 #[derive(Clone, Debug)]
 pub struct Cuts {
-    /// By path of the site: its kind, its units in the full network, the units kept.
-    sites: HashMap<String, (SiteKind, usize, Vec<usize>)>,
+    coupling: Coupling,
+    architecture: Architecture,
 }
 
 impl Cuts {
@@ -32,33 +81,13 @@ impl Cuts {
     pub fn new(config: &UNetConfig, architecture: &Architecture) -> Result<Self> {
         // Building it checks it.
         counter::unet(config, architecture, counter::At { height: 8, width: 8, tokens: 1 })?;
-        let kept = |site: PrunableSite| {
-            let units = architecture.kept(&site.path)?.to_vec();
-            (site.kind != SiteKind::Module).then_some((site.path, (site.kind, site.units, units)))
-        };
-        Ok(Self { sites: counter::unet_sites(config)?.into_iter().filter_map(kept).collect() })
+        Ok(Self { coupling: Coupling::new(config)?, architecture: architecture.clone() })
     }
 
     /// What is kept of the parameter `name`, which has this shape in the full network; none where all of it is.
     pub fn of(&self, name: &str, full: &[usize]) -> Option<Cut> {
-        let mut split = name.rmatch_indices('.').map(|(i, _)| (&name[..i], &name[i + 1..]));
-        let (path, layer) = split.find(|(path, _)| self.sites.contains_key(*path))?;
-        let (kind, units, kept) = self.sites.get(path)?;
-        // The axis of the units, and how many times they follow one another on it.
-        let (axis, times) = match (kind, layer) {
-            (SiteKind::ResnetGroups, "conv2.weight") => (1, 1),
-            (SiteKind::ResnetGroups, layer) => {
-                ["conv1.", "time_emb_proj.", "norm2."].iter().any(|start| layer.starts_with(start)).then_some((0, 1))?
-            }
-            (SiteKind::Heads, "to_out.0.weight") => (1, 1),
-            (SiteKind::Heads, layer) => {
-                ["to_q.", "to_k.", "to_v."].iter().any(|start| layer.starts_with(start)).then_some((0, 1))?
-            }
-            // Value half, then gate half.
-            (SiteKind::FeedForwardGroups, layer) if layer.starts_with("net.0.proj.") => (0, 2),
-            (SiteKind::FeedForwardGroups, "net.2.weight") => (1, 1),
-            _ => return None,
-        };
+        let Coupled { site, axis, times, units } = self.coupling.of(name)?;
+        let kept = self.architecture.kept(site)?;
         let length = full.get(axis)? / (units * times);
         let range = |unit: usize| unit * length..(unit + 1) * length;
         let ranges = (0..times).flat_map(|time| kept.iter().map(move |unit| range(time * units + unit))).collect();

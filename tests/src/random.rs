@@ -82,8 +82,14 @@ pub fn small_unet() -> UNetConfig {
 pub fn pruned(config: &UNetConfig, draw: &mut Generator) -> Architecture {
     let mut one_in = |n: u32| draw.random().is_multiple_of(n);
     let mut architecture = Architecture::full();
+    // The coarsest level goes as a whole or not at all.
+    let level = [format!("down_blocks.{}", config.block_out_channels.len() - 1), "up_blocks.0".to_owned()];
     for site in counter::unet_sites(config).unwrap() {
-        if site.kind == SiteKind::Module {
+        if site.path == level[0] {
+            if one_in(6) {
+                architecture = level.iter().fold(architecture, Architecture::remove);
+            }
+        } else if site.kind == SiteKind::Module && site.path != level[1] {
             if one_in(6) {
                 architecture = architecture.remove(site.path);
             }

@@ -32,7 +32,13 @@ struct Layer<B: Backend> {
 }
 
 impl<B: Backend> Stage<B> {
-    pub(super) fn down(p: &Params<B>, config: &UNetConfig, level: usize, cutter: &Cutter) -> Result<Self> {
+    /// One of so many levels.
+    pub(super) fn down(
+        p: &Params<B>,
+        config: &UNetConfig,
+        [level, levels]: [usize; 2],
+        cutter: &Cutter,
+    ) -> Result<Self> {
         let channels = &config.block_out_channels;
         let output = channels[level];
         let input = channels[level.saturating_sub(1)];
@@ -42,7 +48,7 @@ impl<B: Backend> Stage<B> {
         };
         let layers = (0..config.layers_per_block[level]).map(layer).collect::<Result<_>>()?;
         let halve = op::Conv2d { stride: 2, padding: [1; 4] };
-        let sampler = (level + 1 < channels.len())
+        let sampler = (level + 1 < levels)
             .then(|| Conv2d::new(&p.at("downsamplers.0.conv"), output, output, 3, halve))
             .transpose()?;
         Ok(Self { path: p.path().clone(), layers, sampler })

@@ -9,7 +9,7 @@ pub use config::UNetConfig;
 use crate::{
     architecture::{Architecture, Cutter, PrunableSite},
     backend::{Backend, Constant},
-    error::Result,
+    error::{Error, Result},
     layers::{Conv2d, GroupNorm, Mlp},
     op::{Extent, Unary},
     params::Params,
@@ -30,6 +30,25 @@ pub struct UNet<B: Backend> {
     sites: Vec<PrunableSite>,
 }
 
+/// How many levels there are: all but the coarsest, where that was removed. Its down and its up block can only go together, and only
+/// where the next one has as many channels.
+fn levels<B: Backend>(p: &Params<B>, config: &UNetConfig, cutter: &Cutter) -> Result<usize> {
+    let channels = &config.block_out_channels;
+    let [.., finer, coarsest] = channels[..] else { return Ok(channels.len()) };
+    let (down, up) = (p.at(format_args!("down_blocks.{}", channels.len() - 1)), p.at("up_blocks.0"));
+    let removable = finer == coarsest;
+    let present = [cutter.present(down.path(), removable)?, cutter.present(up.path(), removable)?];
+    match present {
+        [true, true] => Ok(channels.len()),
+        [false, false] => Ok(channels.len() - 1),
+        [here, _] => {
+            let [gone, left] = if here { [up, down] } else { [down, up] };
+            let reason = format!("cannot be removed without {}: they are one level", left.path());
+            Err(Error::Architecture { site: gone.path().to_string(), reason })
+        }
+    }
+}
+
 impl<B: Backend> UNet<B> {
     /// The network that `architecture` leaves of `config`'s, with parameters named as in diffusers.
     ///
@@ -42,15 +61,16 @@ impl<B: Backend> UNet<B> {
         let time_embedding =
             Mlp::new(&p.at("time_embedding"), ["linear_1", "linear_2"], [first, time, time], Unary::Silu)?;
         let conv_in = Conv2d::same(&p.at("conv_in"), config.in_channels, first, 3)?;
-        let levels = config.block_out_channels.len();
-        let down = |level| Stage::down(&p.at(format_args!("down_blocks.{level}")), config, level, &cutter);
+        let levels = levels(p, config, &cutter)?;
+        let skipped = config.block_out_channels.len() - levels;
+        let down = |level| Stage::down(&p.at(format_args!("down_blocks.{level}")), config, [level, levels], &cutter);
         let up = |i| Stage::up(&p.at(format_args!("up_blocks.{i}")), config, i, &cutter);
         Ok(Self {
             time_embedding,
             conv_in,
             down_blocks: (0..levels).map(down).collect::<Result<_>>()?,
             mid_block: MidBlock::new(&p.at("mid_block"), config, &cutter)?,
-            up_blocks: (0..levels).map(up).collect::<Result<_>>()?,
+            up_blocks: (skipped..config.block_out_channels.len()).map(up).collect::<Result<_>>()?,
             conv_norm_out: GroupNorm::new(&p.at("conv_norm_out"), config.norm_num_groups, first, config.norm_eps)?,
             conv_out: Conv2d::same(&p.at("conv_out"), first, config.out_channels, 3)?,
             sites: cutter.finish()?,

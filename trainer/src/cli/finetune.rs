@@ -61,7 +61,8 @@ impl Default for SampleRecipe {
 
 impl SampleRecipe {
     fn samples(&self, source: &Source, device: Device) -> anyhow::Result<Samples> {
-        let Source { dataset, pipeline, text, .. } = source;
+        let Source { dataset, base, text, .. } = source;
+        let pipeline = &base.pipeline;
         let kind = match &self.sampler {
             Some(name) => name.parse().with_context(|| format!("`samples.sampler` is {name:?}"))?,
             None => SamplerKind::from_config(&pipeline.common.scheduler)?,
@@ -75,7 +76,7 @@ impl SampleRecipe {
         Ok(Samples {
             embeddings: text.encode(&captions)?,
             decoder: LatentDecoder::of(&pipeline.vae, device, Dtype::F32)?,
-            latents: [source.at().height as i64; 2],
+            latents: [base.at().height as i64; 2],
             sampling: Sampling { kind, steps: self.steps, guidance: self.guidance },
         })
     }
@@ -194,14 +195,14 @@ pub fn run(arguments: &FinetuneArgs, printer: &Printer) -> anyhow::Result<ExitCo
     let device = arguments.device.device();
     let interrupt = Interrupt::install(printer)?;
     let source = Source::open(&recipe.wanted(device), printer)?;
-    let architecture = student(&recipe.student, &source.teacher)?;
+    let architecture = student(&recipe.student, &source.base.teacher)?;
     let part = recipe.part(&*source.dataset)?.map(Arc::new);
     let setting = Setting {
         recipe: &recipe.train,
-        teacher: &source.teacher,
+        teacher: &source.base.teacher,
         architecture: &architecture,
-        schedule: &source.schedule,
-        scaling: source.vae.scaling_factor,
+        schedule: &source.base.schedule,
+        scaling: source.base.vae.scaling_factor,
         null: source.null.shallow_clone(),
         device,
     };
@@ -219,10 +220,10 @@ pub fn run(arguments: &FinetuneArgs, printer: &Printer) -> anyhow::Result<ExitCo
         return Ok(ExitCode::Incomplete);
     }
     let unet = arguments.out.join("student/unet");
-    write_student(&unet, &source.teacher, &architecture, &named(&task), Dtype::F32)?;
+    write_student(&unet, &source.base.teacher, &architecture, &named(&task), Dtype::F32)?;
     printer.status("Made", unet.display());
     if arguments.report.json {
-        let count = |a| counter::unet(source.teacher.config(), a, source.at());
+        let count = |a| counter::unet(source.base.teacher.config(), a, source.base.at());
         let [full, left] = [&Architecture::full(), &architecture].map(count);
         let (full, left) = (full?, left?);
         printer.json(&json!({

@@ -3,23 +3,32 @@
 use super::{
     checkpoint,
     place::Place,
-    source::{Source, Wanted},
+    source::{Base, Source, Wanted},
     watch::Shown,
 };
 use crate::{
-    data::Dataset,
+    data::{Dataset, Position},
+    diffusion::Diffusion,
     encoders::Sentences,
+    finetune::{Latents, Making},
     libtorch::libtorch,
-    prune::{Aptp, AptpRecipe, AptpSetting, ENCODER_FILES, NewFamily, NewRouter, PromptRouter, route, write_routes},
-    run::{Outcome, RunFolder, Start, named, train},
+    prune::{
+        Aptp, AptpRecipe, AptpSetting, BkSdm, BkSdmSize, ENCODER_FILES, NewFamily, NewRouter, PromptRouter, Pruner,
+        Ranking, Sample, TaylorRecipe, magnitude, route, taylor, write_routes,
+    },
+    run::{self, Outcome, RunFolder, Start, named, streams, train},
 };
-use clap::Args;
+use clap::{Args, ValueEnum};
 use pleach_console::{ExitCode, Interrupt, Printer, RecipeArgs, ReportArgs, human};
 use pleach_model::{
+    architecture::Architecture,
+    counter::Rule,
     family::FamilyFolder,
     files::Overwrite,
-    manifest::Family,
+    manifest::{Family, FamilyExpert},
+    resources::Resources,
     router::{RouterConfig, RoutingNoise},
+    vector::VectorLayout,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -27,20 +36,74 @@ use std::{
     collections::HashSet,
     path::{Path, PathBuf},
 };
-use tch::Device;
+use tch::{Device, Tensor, no_grad};
 
 /// The router's sentence encoder where the recipe names none.
 const SENTENCES: &str = "sentence-transformers/all-MiniLM-L6-v2";
 /// Where set-up puts it.
 const INSTALLED: &str = ".native/sentence/all-MiniLM-L6-v2";
 
+/// How a network is pruned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+enum Method {
+    /// Experts behind a prompt router, both learnt (Ganjdanesh et al. 2024)
+    #[default]
+    Aptp,
+    /// The units with the smallest weights go, all sites ranked against each other
+    Magnitude,
+    /// In each site the units go that the denoising loss feels least (SPDM, Fang et al. 2023)
+    Taylor,
+    /// In each site as large a share of the units, chosen at random
+    Random,
+    /// In each site as large a share of the units, the last ones
+    Uniform,
+    /// Of each down block the first layer stays, of each up block the first and the last (Kim et al. 2024)
+    BkSdmBase,
+    /// And no middle block
+    BkSdmSmall,
+    /// And no coarsest level
+    BkSdmTiny,
+}
+
+impl Method {
+    fn name(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+}
+
+/// How a network is cut by a rule: every method but `aptp`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CutRecipe {
+    /// Share of the multiply-accumulates that is left, for each expert. Without meaning for BK-SDM, which has one answer.
+    pub targets: Vec<f64>,
+    /// How they are counted.
+    pub rule: Rule,
+    /// Whether groups of feed-forwards may go; they did not in APTP's comparison.
+    pub feed_forwards: bool,
+    /// Seed of random choices.
+    pub seed: u64,
+    /// What `taylor` looks at.
+    pub taylor: TaylorRecipe,
+}
+
+impl Default for CutRecipe {
+    fn default() -> Self {
+        Self { targets: vec![0.6], rule: Rule::Exact, feed_forwards: true, seed: 43, taylor: TaylorRecipe::default() }
+    }
+}
+
 /// The whole recipe.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Recipe {
+    /// How it is pruned.
+    method: Method,
     /// Folder of the teacher's diffusers pipeline, or a Hugging Face id.
     pub teacher: String,
-    /// Pictures with captions: a folder with metadata.jsonl or metadata.csv, or a captions file of MS-COCO.
+    /// Pictures with captions: a folder with metadata.jsonl or metadata.csv, or a captions file of MS-COCO. Only `aptp` and `taylor` need
+    /// them.
     pub data: PathBuf,
     /// Folder of the pictures, where the captions file does not lie beside them.
     pub images: Option<PathBuf>,
@@ -54,8 +117,10 @@ pub struct Recipe {
     pub workers: usize,
     /// The router's sentence encoder: a folder or a Hugging Face id; without one all-MiniLM-L6-v2.
     pub sentences: Option<String>,
-    /// How router and experts are learnt.
+    /// How router and experts are learnt, by `aptp`.
     pub aptp: AptpRecipe,
+    /// How experts are cut, by every other method.
+    pub cut: CutRecipe,
 }
 
 /// Arguments of `pleach-train prune`.
@@ -64,6 +129,9 @@ pub struct PruneArgs {
     /// Folder of the run, and of the family that it makes
     #[arg(short, long, value_name = "DIR")]
     out: PathBuf,
+    /// How, instead of the recipe's method
+    #[arg(long, value_enum)]
+    method: Option<Method>,
     /// Pipeline that is pruned, instead of the recipe's: a folder or a Hugging Face id
     #[arg(long, value_name = "PIPELINE")]
     teacher: Option<String>,
@@ -73,9 +141,10 @@ pub struct PruneArgs {
     /// Experts, instead of the recipe's
     #[arg(long, value_name = "K")]
     experts: Option<usize>,
-    /// Share of the multiply-accumulates that is left on average, instead of the recipe's
+    /// Share of the multiply-accumulates that is left, instead of the recipe's: a mean over the captions for aptp; for other methods one
+    /// for each expert
     #[arg(long, value_name = "P")]
-    target: Option<f64>,
+    target: Vec<f64>,
     /// Where to compute
     #[arg(long, value_enum, default_value = "auto")]
     device: Place,
@@ -97,10 +166,40 @@ impl PruneArgs {
         if let Some(captions) = &self.captions {
             recipe.data.clone_from(captions);
         }
-        recipe.aptp.experts = self.experts.unwrap_or(recipe.aptp.experts);
-        recipe.aptp.target = self.target.unwrap_or(recipe.aptp.target);
-        recipe.aptp.check()?;
+        recipe.method = self.method.unwrap_or(recipe.method);
+        if recipe.method == Method::Aptp {
+            recipe.aptp.experts = self.experts.unwrap_or(recipe.aptp.experts);
+            match self.target[..] {
+                [] => {}
+                [target] => recipe.aptp.target = target,
+                _ => anyhow::bail!("aptp has one --target: the mean over the captions"),
+            }
+            recipe.aptp.check()?;
+        } else {
+            if !self.target.is_empty() {
+                recipe.cut.targets.clone_from(&self.target);
+            }
+            recipe.cut.check(self.experts)?;
+        }
         Ok(recipe)
+    }
+}
+
+impl CutRecipe {
+    fn check(&self, experts: Option<usize>) -> anyhow::Result<()> {
+        let wrong = |target: &&f64| !(**target > 0.0 && **target <= 1.0);
+        if let Some(target) = self.targets.iter().find(wrong) {
+            anyhow::bail!("`cut.targets` has {target}; each must be above 0, at most 1");
+        }
+        let targets = self.targets.len();
+        anyhow::ensure!(targets > 0, "`cut.targets` is empty: a share for each expert");
+        if let Some(experts) = experts {
+            anyhow::ensure!(
+                experts == targets,
+                "{experts} experts and {targets} targets: each expert has a --target of its own"
+            );
+        }
+        Ok(())
     }
 }
 
@@ -127,6 +226,12 @@ impl Recipe {
     }
 }
 
+/// What pruning made.
+struct Pruned {
+    experts: Vec<Architecture>,
+    router: Option<NewRouter>,
+}
+
 /// Runs the command.
 ///
 /// # Errors
@@ -135,30 +240,68 @@ pub fn run(arguments: &PruneArgs, printer: &Printer) -> anyhow::Result<ExitCode>
     let recipe = arguments.recipe()?;
     libtorch()?;
     let device = arguments.device.device();
-    let interrupt = Interrupt::install(printer)?;
-    let source = Source::open(&recipe.wanted(device), printer)?;
+    let wanted = recipe.wanted(device);
+    let base = Base::open(&wanted, printer)?;
+    let (base, dataset, pruned) = match recipe.method {
+        Method::Aptp => {
+            let source = Source::of(base, &wanted, printer)?;
+            match learn(arguments, &recipe, &source, printer)? {
+                Some(pruned) => (source.base, Some(source.dataset), pruned),
+                None => return Ok(ExitCode::Incomplete),
+            }
+        }
+        _ => {
+            let (base, experts) = cut(&recipe, base, &wanted, printer)?;
+            RunFolder::open(&arguments.out, &recipe, if arguments.resume { Start::Resume } else { Start::New })?;
+            (base, None, Pruned { experts, router: None })
+        }
+    };
+    let root = arguments.out.join("family");
+    let family = NewFamily {
+        teacher: &base.teacher,
+        source: seen_from(&root, &base.folder)?,
+        experts: (0..).zip(pruned.experts).map(|(i, expert)| (format!("expert-{i}"), expert)).collect(),
+        router: pruned.router,
+        at: base.at(),
+        method: recipe.method.name(),
+        recipe: json!(recipe),
+    };
+    let family = family.write(&root, Overwrite::IfItHolds("pleach.json"), &|expert| {
+        printer.status("Cut", &expert.name);
+    })?;
+    let shares = match dataset {
+        Some(dataset) => Some(shares(arguments, &family, &*dataset, device, printer)?),
+        None => None,
+    };
+    report(&family, shares.as_deref(), &root, &arguments.report, printer)?;
+    Ok(ExitCode::Done)
+}
+
+/// Router and experts as `aptp` learns them; none where it was interrupted.
+fn learn(arguments: &PruneArgs, recipe: &Recipe, source: &Source, printer: &Printer) -> anyhow::Result<Option<Pruned>> {
+    let (device, interrupt) = (arguments.device.device(), Interrupt::install(printer)?);
     check_captions(&*source.dataset, recipe.aptp.experts)?;
     let encoder = recipe.sentence_encoder(printer)?;
     let sentences = Sentences::open(&encoder, device)?;
     let setting = AptpSetting {
         recipe: &recipe.aptp,
-        teacher: &source.teacher,
-        schedule: &source.schedule,
-        scaling: source.vae.scaling_factor,
+        teacher: &source.base.teacher,
+        schedule: &source.base.schedule,
+        scaling: source.base.vae.scaling_factor,
         null: source.null.shallow_clone(),
         sentences: &sentences,
-        at: source.at(),
+        at: source.base.at(),
         device,
     };
     let AptpRecipe { batch, seed, .. } = recipe.aptp;
     let mut task = Aptp::new(setting, |position| source.batches((batch, seed), None, position, printer))?;
     let start = if arguments.resume { Start::Resume } else { Start::New };
-    let folder = RunFolder::open(&arguments.out, &recipe, start)?;
+    let folder = RunFolder::open(&arguments.out, recipe, start)?;
     let settings = recipe.aptp.effective_settings();
     let outcome = train(&mut task, &settings, &folder, &Shown::new(printer, &interrupt, "Pruning"))?;
     if let Outcome::Interrupted { step } = outcome {
         printer.note(format_args!("stopped after step {step}; the same command with --resume goes on from there"));
-        return Ok(ExitCode::Incomplete);
+        return Ok(None);
     }
     let experts = task.experts()?;
     let config = RouterConfig {
@@ -167,54 +310,141 @@ pub fn run(arguments: &PruneArgs, printer: &Printer) -> anyhow::Result<ExitCode>
         relaxation: recipe.aptp.relaxation,
         noise: RoutingNoise::None,
     };
-    let root = arguments.out.join("family");
-    let family = NewFamily {
-        teacher: &source.teacher,
-        source: seen_from(&root, &source.folder)?,
-        experts: (0..).zip(&experts).map(|(i, expert)| (format!("expert-{i}"), expert.architecture.clone())).collect(),
-        router: Some(NewRouter { config, tensors: named(&task), experts: &experts, encoder }),
-        at: source.at(),
-        method: "aptp".into(),
-        recipe: json!(recipe),
+    let architectures = experts.iter().map(|expert| expert.architecture.clone()).collect();
+    let router = NewRouter { config, tensors: named(&task), experts, encoder };
+    Ok(Some(Pruned { experts: architectures, router: Some(router) }))
+}
+
+/// Experts as a rule cuts them, one for each target.
+fn cut(
+    recipe: &Recipe,
+    base: Base,
+    wanted: &Wanted<'_>,
+    printer: &Printer,
+) -> anyhow::Result<(Base, Vec<Architecture>)> {
+    let CutRecipe { targets, rule, feed_forwards, seed, .. } = &recipe.cut;
+    let config = base.teacher.config().clone();
+    let layout = VectorLayout::of(&config)?;
+    let resources = Resources::of(&config, &layout, base.at(), *rule)?;
+    let by = |pruner: &dyn Pruner| targets.iter().map(|target| pruner.prune(*target)).collect::<run::Result<_>>();
+    let ranked = |ranking: Ranking<'_>| by(&if *feed_forwards { ranking } else { ranking.without_feed_forwards() });
+    let removed = |size| Ok(vec![BkSdm { config: &config, size }.prune(1.0)?]);
+    let (base, experts): (Base, run::Result<_>) = match recipe.method {
+        Method::Magnitude => {
+            let scores = magnitude(&base.teacher, &layout)?;
+            (base, ranked(Ranking::global(&layout, &resources, &scores)))
+        }
+        Method::Taylor => {
+            let (base, scores) = felt(recipe, base, &layout, wanted, printer)?;
+            (base, ranked(Ranking::in_each_site(&layout, &resources, &scores)))
+        }
+        Method::Random => (base, ranked(Ranking::random(&layout, &resources, *seed))),
+        Method::Aptp | Method::Uniform => (base, ranked(Ranking::uniform(&layout, &resources))),
+        Method::BkSdmBase => (base, removed(BkSdmSize::Base)),
+        Method::BkSdmSmall => (base, removed(BkSdmSize::Small)),
+        Method::BkSdmTiny => (base, removed(BkSdmSize::Tiny)),
     };
-    let family = family.write(&root, Overwrite::IfItHolds("pleach.json"), &|expert| {
-        printer.status("Cut", &expert.name);
-    })?;
-    let names: Vec<String> = family.experts.iter().map(|expert| expert.name.clone()).collect();
-    let opened = FamilyFolder::open(&root)?;
+    Ok((base, experts?))
+}
+
+/// How much the denoising loss of one batch of the data feels each unit.
+fn felt(
+    recipe: &Recipe,
+    base: Base,
+    layout: &VectorLayout,
+    wanted: &Wanted<'_>,
+    printer: &Printer,
+) -> anyhow::Result<(Base, Vec<f64>)> {
+    let CutRecipe { taylor: looked, seed, .. } = recipe.cut;
+    let source = Source::of(base, wanted, printer)?;
+    let mut batches = source.batches((looked.batch.max(1), seed), None, Position::default(), printer)?;
+    let making = Making {
+        scaling: source.base.vae.scaling_factor,
+        dropout: 0.0,
+        null: &source.null,
+        seed,
+        device: wanted.device,
+    };
+    let Latents { latents, context, .. } = no_grad(|| batches.next(0, &making))?;
+    let noise = streams::noise(seed, streams::Use::Noise, 0).randn(latents.numel());
+    let noise = Tensor::f_from_slice(&noise)?.f_reshape(latents.size())?.f_to_device(wanted.device)?;
+    let diffusion = Diffusion::new(&source.base.schedule, None, wanted.device)?;
+    let bar = printer.progress(diffusion.timesteps() as u64, "Weighing", "timesteps");
+    let sample = Sample { latents: &latents, noise: &noise, context: &context };
+    let done = |timestep: usize, _| bar.set(timestep as u64 + 1);
+    let scores = taylor(&source.base.teacher, layout, &diffusion, &sample, looked, &done)?;
+    drop(bar);
+    Ok((source.base, scores))
+}
+
+/// Routes the captions, writes down where they go, and says which share of them goes to each expert.
+fn shares(
+    arguments: &PruneArgs,
+    family: &Family,
+    dataset: &dyn Dataset,
+    device: Device,
+    printer: &Printer,
+) -> anyhow::Result<Vec<f64>> {
+    let opened = FamilyFolder::open(&arguments.out.join("family"))?;
     let Some(router) = PromptRouter::open(&opened, device)? else { anyhow::bail!("the family has no router") };
-    let bar = printer.progress(source.dataset.len() as u64, "Routing", "captions");
-    let routes = route(&*source.dataset, &router, &names, &|done| bar.set(done as u64))?;
+    let names: Vec<String> = family.experts.iter().map(|expert| expert.name.clone()).collect();
+    let bar = printer.progress(dataset.len() as u64, "Routing", "captions");
+    let routes = route(dataset, &router, &names, &|done| bar.set(done as u64))?;
     drop(bar);
     write_routes(&arguments.out.join("routes.jsonl"), &routes)?;
-    let shares: Vec<f64> = names
-        .iter()
-        .map(|name| routes.iter().filter(|route| route.expert == *name).count() as f64 / routes.len().max(1) as f64)
-        .collect();
-    let mean: f64 = family.experts.iter().zip(&shares).map(|(expert, share)| share * ratio(&family, expert)).sum();
-    if arguments.report.json {
-        let experts = family.experts.iter().zip(&shares).map(|(expert, share)| {
-            json!({ "name": expert.name, "parameters": expert.parameters, "macs_ratio": ratio(&family, expert), "share": share })
+    let share =
+        |name: &String| routes.iter().filter(|route| route.expert == *name).count() as f64 / routes.len().max(1) as f64;
+    Ok(names.iter().map(share).collect())
+}
+
+/// Says what was made.
+fn report(
+    family: &Family,
+    shares: Option<&[f64]>,
+    root: &Path,
+    options: &ReportArgs,
+    printer: &Printer,
+) -> anyhow::Result<()> {
+    let share = |expert: usize| shares.and_then(|shares| shares.get(expert).copied());
+    let rules = [Rule::Exact, Rule::Aptp, Rule::LinearConv];
+    let mean = |rule| {
+        let each = (0..).zip(&family.experts).map(|(i, expert)| Some(share(i)? * ratio(family, expert, rule)));
+        each.sum::<Option<f64>>()
+    };
+    if options.json {
+        let ratios = |of: &dyn Fn(Rule) -> Option<f64>| {
+            let [exact, aptp, linear_conv] = rules.map(of);
+            json!({ "exact": exact, "aptp": aptp, "linear_conv": linear_conv })
+        };
+        let experts = (0..).zip(&family.experts).map(|(i, expert)| {
+            json!({
+                "name": expert.name,
+                "parameters": expert.parameters,
+                "macs_ratio": ratios(&|rule| Some(ratio(family, expert, rule))),
+                "share": share(i),
+            })
         });
-        printer.json(&json!({ "family": root, "experts": experts.collect::<Vec<_>>(), "mean_macs_ratio": mean }))?;
-        return Ok(ExitCode::Done);
+        let experts: Vec<_> = experts.collect();
+        printer.json(&json!({ "family": root, "experts": experts, "mean_macs_ratio": ratios(&mean) }))?;
+        return Ok(());
     }
-    for (expert, share) in family.experts.iter().zip(&shares) {
-        let (macs, parameters) = (100.0 * ratio(&family, expert), human::exact(expert.parameters));
-        printer.line(format_args!(
-            "{}: {macs:.1} % of the MACs, {parameters} parameters, {:.1} % of the captions",
-            expert.name,
-            100.0 * share
-        ))?;
+    for (i, expert) in (0..).zip(&family.experts) {
+        let macs = 100.0 * ratio(family, expert, Rule::Exact);
+        let parameters = human::exact(expert.parameters);
+        let captions = share(i).map_or_else(String::new, |share| format!(", {:.1} % of the captions", 100.0 * share));
+        printer.line(format_args!("{}: {macs:.1} % of the MACs, {parameters} parameters{captions}", expert.name))?;
     }
-    printer.line(format_args!("mean over the captions: {:.1} % of the MACs", 100.0 * mean))?;
+    if let (Some(exact), Some(aptp)) = (mean(Rule::Exact), mean(Rule::Aptp)) {
+        let (exact, aptp) = (100.0 * exact, 100.0 * aptp);
+        printer.line(format_args!("mean over the captions: {exact:.1} % of the MACs, {aptp:.1} % as APTP counts"))?;
+    }
     printer.status("Made", root.display());
-    Ok(ExitCode::Done)
+    Ok(())
 }
 
 /// An expert's share of the base's multiply-accumulates.
-fn ratio(family: &Family, expert: &pleach_model::manifest::FamilyExpert) -> f64 {
-    expert.macs.exact as f64 / family.base.macs.exact as f64
+fn ratio(family: &Family, expert: &FamilyExpert, rule: Rule) -> f64 {
+    expert.macs.by(rule) as f64 / family.base.macs.by(rule) as f64
 }
 
 /// There is something to route by.

@@ -13,6 +13,7 @@ use crate::{
 };
 use pleach_console::Printer;
 use pleach_model::{
+    clip::ClipTextConfig,
     counter::At,
     pipeline::{CheckpointPipeline, PipelineFolder},
     schedule::Schedule,
@@ -45,72 +46,90 @@ pub(super) struct Wanted<'a> {
     pub device: Device,
 }
 
-/// Network and data, opened.
-pub(super) struct Source {
-    /// Where the teacher's pipeline lies.
+/// A network, opened.
+pub(super) struct Base {
+    /// Where its pipeline lies.
     pub folder: PathBuf,
     pub pipeline: CheckpointPipeline,
     pub teacher: Teacher,
     pub schedule: Schedule,
     pub vae: VaeConfig,
+    /// Side of the pictures.
+    pub side: usize,
+    /// Length of the text embedding.
+    tokens: usize,
+}
+
+/// Network and data, opened.
+pub(super) struct Source {
+    pub base: Base,
     pub text: TextEncoder,
     /// Embedding of the empty caption, `[1, N, D]`.
     pub null: Tensor,
     pub dataset: Arc<dyn Dataset>,
-    /// Side of the pictures.
-    pub side: usize,
     device: Device,
     cache: Option<Arc<Cache>>,
     flip: bool,
     workers: usize,
 }
 
-impl Source {
+impl Base {
     pub fn open(wanted: &Wanted<'_>, printer: &Printer) -> anyhow::Result<Self> {
         anyhow::ensure!(
             !wanted.teacher.is_empty(),
             "the recipe names no `teacher`: a pipeline's folder or a Hugging Face id"
         );
-        anyhow::ensure!(
-            !wanted.data.as_os_str().is_empty(),
-            "the recipe names no `data`: a folder with metadata.jsonl or metadata.csv, or a captions file of MS-COCO"
-        );
-        let device = wanted.device;
         let folder = checkpoint::resolve(wanted.teacher, &FILES, printer)?;
         let pipeline = PipelineFolder::open(&folder)?.checkpoint()?;
         let teacher = Teacher::new(pipeline.unet.clone())?;
         let vae = VaeConfig::from_json(&pipeline.vae.config)?;
         let native = teacher.config().sample_size.unwrap_or(64) * vae.factor();
-        let side = if wanted.resolution == 0 { native } else { wanted.resolution };
-        let options = OpenOptions { images: wanted.images.map(Path::to_owned), caption_column: None };
-        let opened = open(wanted.data, &options)?;
-        opened.warnings.iter().for_each(|warning| printer.warn(warning));
-        let text = TextEncoder::open(&pipeline, device, Dtype::F32)?;
-        let cache = match wanted.cache {
-            Some(folder) => Some(Arc::new(Cache::open(folder, &Key::of(&*opened.dataset, &pipeline, side)?)?)),
-            None => None,
-        };
         Ok(Self {
             schedule: Schedule::from_config(&pipeline.common.scheduler)?,
-            null: text.encode(&[String::new()])?,
-            dataset: opened.dataset,
-            workers: wanted.workers.max(1),
-            flip: wanted.flip,
+            tokens: ClipTextConfig::from_json(&pipeline.text_encoder.config)?.max_position_embeddings,
+            side: if wanted.resolution == 0 { native } else { wanted.resolution },
             folder,
             pipeline,
             teacher,
             vae,
-            text,
-            side,
-            device,
-            cache,
         })
     }
 
     /// Sizes of latents and text.
     pub fn at(&self) -> At {
         let side = self.side / self.vae.factor();
-        At { height: side, width: side, tokens: self.text.shape()[0] }
+        At { height: side, width: side, tokens: self.tokens }
+    }
+}
+
+impl Source {
+    pub fn open(wanted: &Wanted<'_>, printer: &Printer) -> anyhow::Result<Self> {
+        Self::of(Base::open(wanted, printer)?, wanted, printer)
+    }
+
+    /// The data for a network that is open already.
+    pub fn of(base: Base, wanted: &Wanted<'_>, printer: &Printer) -> anyhow::Result<Self> {
+        anyhow::ensure!(
+            !wanted.data.as_os_str().is_empty(),
+            "the recipe names no `data`: a folder with metadata.jsonl or metadata.csv, or a captions file of MS-COCO"
+        );
+        let device = wanted.device;
+        let options = OpenOptions { images: wanted.images.map(Path::to_owned), caption_column: None };
+        let opened = open(wanted.data, &options)?;
+        opened.warnings.iter().for_each(|warning| printer.warn(warning));
+        let text = TextEncoder::open(&base.pipeline, device, Dtype::F32)?;
+        let key = || Key::of(&*opened.dataset, &base.pipeline, base.side);
+        let cache = wanted.cache.map(|folder| Ok::<_, anyhow::Error>(Arc::new(Cache::open(folder, &key()?)?)));
+        Ok(Self {
+            cache: cache.transpose()?,
+            null: text.encode(&[String::new()])?,
+            dataset: opened.dataset,
+            workers: wanted.workers.max(1),
+            flip: wanted.flip,
+            base,
+            text,
+            device,
+        })
     }
 
     /// Batches of so many pictures from a position on, of the whole data set or of a part of it.
@@ -130,14 +149,14 @@ impl Source {
             Some(part) => Arc::new(Subset::new(self.dataset.clone(), part.clone())),
             None => self.dataset.clone(),
         };
-        let transform = Transform { resolution: self.side, crop: Crop::Random, flip: self.flip };
+        let transform = Transform { resolution: self.base.side, crop: Crop::Random, flip: self.flip };
         let options = LoaderOptions { batch, seed, workers: self.workers, prefetch: 2 };
         let printer = printer.clone();
         Ok(Batches::Fresh {
             loader: Box::new(Loader::start(dataset, transform, options, position)?),
-            latents: Box::new(LatentEncoder::open(&self.pipeline, self.device, Dtype::F32)?),
-            text: Box::new(TextEncoder::open(&self.pipeline, self.device, Dtype::F32)?),
-            side: self.side,
+            latents: Box::new(LatentEncoder::open(&self.base.pipeline, self.device, Dtype::F32)?),
+            text: Box::new(TextEncoder::open(&self.base.pipeline, self.device, Dtype::F32)?),
+            side: self.base.side,
             warn: Box::new(move |line| printer.warn(line)),
         })
     }

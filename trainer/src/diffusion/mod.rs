@@ -53,6 +53,11 @@ impl Diffusion {
         })
     }
 
+    /// How many timesteps there are.
+    pub fn timesteps(&self) -> usize {
+        self.timesteps
+    }
+
     /// Noise and timesteps for micro-batch number `micro` of the run with this seed, added to `latents [B, C, H, W]` (f32, already
     /// multiplied by the scaling factor).
     ///

@@ -65,19 +65,19 @@ impl LossRecipe {
 
 /// Collects the outputs of a network's blocks as they come by.
 #[derive(Debug, Default)]
-pub struct Blocks(RefCell<Vec<Tensor>>);
+pub struct Blocks(RefCell<Vec<(String, Tensor)>>);
 
 impl Blocks {
-    /// `[B, C, H, W]` of each down block, the middle block and each up block, after its sampler.
-    pub fn into_outputs(self) -> Vec<Tensor> {
+    /// Path and output `[B, C, H, W]` of each down block, the middle block and each up block, after its sampler.
+    pub fn into_outputs(self) -> Vec<(String, Tensor)> {
         self.0.into_inner()
     }
 }
 
 impl Sites<Torch> for Blocks {
-    fn site(&self, _: &Torch, _: &str, site: Site<'_, Value>, value: Value) -> model::error::Result<Value> {
+    fn site(&self, _: &Torch, path: &str, site: Site<'_, Value>, value: Value) -> model::error::Result<Value> {
         if matches!(site, Site::Block) {
-            self.0.borrow_mut().push(value.tensor().shallow_clone());
+            self.0.borrow_mut().push((path.to_owned(), value.tensor().shallow_clone()));
         }
         Ok(value)
     }
@@ -88,8 +88,8 @@ impl Sites<Torch> for Blocks {
 pub struct Outputs {
     /// `[B, C, H, W]`.
     pub prediction: Tensor,
-    /// One for each block.
-    pub blocks: Vec<Tensor>,
+    /// Path and output of each block.
+    pub blocks: Vec<(String, Tensor)>,
 }
 
 /// What a network gives for `sample`, `timesteps` and `context`, with a hook of its own.
@@ -107,7 +107,7 @@ pub(crate) fn outputs(
 /// The whole loss. `diffusion` is the denoising loss; a part whose weight is 0 is not computed.
 ///
 /// # Errors
-/// Networks whose blocks do not answer one another, and what libtorch says.
+/// Networks that have no block in common, and what libtorch says.
 pub fn distillation(
     recipe: &LossRecipe,
     diffusion: Tensor,
@@ -131,12 +131,15 @@ pub fn distillation(
     Ok(Loss { total, parts })
 }
 
-fn block_losses(reduce: Reduce, student: &[Tensor], teacher: &[Tensor]) -> Result<Tensor> {
-    if student.len() != teacher.len() || student.is_empty() {
-        let reason = format!("the student has {} blocks, the teacher {}", student.len(), teacher.len());
-        return Err(crate::torch::Error::Torch(reason).into());
+/// Over the blocks that both have, at one size: a student may lack the middle block or a level, and its sampler with it.
+fn block_losses(reduce: Reduce, student: &[(String, Tensor)], teacher: &[(String, Tensor)]) -> Result<Tensor> {
+    let teachers = |path: &str| teacher.iter().find(|(name, _)| name == path).map(|(_, tensor)| tensor);
+    let pairs = student.iter().filter_map(|(path, s)| Some((s, teachers(path)?)));
+    let pairs = pairs.filter(|(s, t)| s.size() == t.size());
+    let losses = pairs.map(|(s, t)| squared_error(s, t)).collect::<Result<Vec<_>>>()?;
+    if losses.is_empty() {
+        return Err(crate::torch::Error::Torch("student and teacher have no block in common".into()).into());
     }
-    let losses = student.iter().zip(teacher).map(|(s, t)| squared_error(s, t)).collect::<Result<Vec<_>>>()?;
     let losses = Tensor::f_stack(&losses, 0)?;
     Ok(match reduce {
         Reduce::Sum => losses.f_sum(Kind::Float)?,

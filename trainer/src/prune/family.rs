@@ -31,13 +31,13 @@ use tch::Tensor;
 pub const ENCODER_FILES: [&str; 3] = ["config.json", "model.safetensors", "tokenizer.json"];
 
 /// A router that was learnt.
-pub struct NewRouter<'a> {
+pub struct NewRouter {
     /// Sizes and rules.
     pub config: RouterConfig,
     /// The predictor's tensors and the codes' logits.
     pub tensors: Vec<(String, Tensor)>,
     /// The experts' gates, in their order.
-    pub experts: &'a [LearntExpert],
+    pub experts: Vec<LearntExpert>,
     /// Folder of the sentence encoder.
     pub encoder: PathBuf,
 }
@@ -51,7 +51,7 @@ pub struct NewFamily<'a> {
     /// Name and architecture of each expert.
     pub experts: Vec<(String, Architecture)>,
     /// What chooses between them.
-    pub router: Option<NewRouter<'a>>,
+    pub router: Option<NewRouter>,
     /// Sizes that are served.
     pub at: At,
     /// What was done.
@@ -108,7 +108,7 @@ impl NewFamily<'_> {
     }
 }
 
-impl NewRouter<'_> {
+impl NewRouter {
     fn write(self, root: &Path) -> Result<RouterEntry> {
         let encoder = root.join(ENCODER);
         let failed = |folder: &Path| {

@@ -2,13 +2,17 @@
 
 mod aptp;
 mod family;
+mod importance;
 mod masks;
+mod pruner;
 mod routes;
 mod routing;
 
 pub use aptp::{Aptp, AptpRecipe, AptpSetting, ArchitectureLosses, LearntExpert};
 pub use family::{ENCODER_FILES, NewFamily, NewRouter};
+pub use importance::{Sample, TaylorRecipe, magnitude, taylor};
 pub use masks::{Masks, Placement};
+pub use pruner::{BkSdm, BkSdmSize, Pruner, Ranking};
 pub use routes::{PromptRouter, Routed, part_of, read_routes, route, write_routes};
 pub use routing::{Transport, contrastive_loss, sinkhorn_codes};
 

@@ -329,7 +329,7 @@ fn torch<T>(result: Result<T, tch::TchError>) -> Result<T> {
     result.map_err(|error| torch::Error::from(error).into())
 }
 
-fn number(tensor: &Tensor) -> Result<f64> {
+pub(crate) fn number(tensor: &Tensor) -> Result<f64> {
     torch(tensor.f_double_value(&[]))
 }
 
