@@ -124,11 +124,10 @@ impl<'a> Cutter<'a> {
             !sites.iter().any(|site| site.path == **name && (site.kind == SiteKind::Module) == module)
         };
         let Architecture { kept, removed } = self.architecture;
-        // Sites inside a removed module are never visited, so what is kept there is not looked at.
-        let inside =
-            |name: &&String| removed.iter().any(|module| name.starts_with(&format!("{module}.")) || *name == module);
-        let stray = kept.keys().filter(|name| !inside(name)).find(|name| unknown(name, false));
-        match stray.or_else(|| removed.iter().find(|name| unknown(name, true))) {
+        // Sites inside a removed module are never visited, so what is said about them is not looked at.
+        let inside = |name: &&String| removed.iter().any(|module| name.starts_with(&format!("{module}.")));
+        let stray = kept.keys().filter(|name| !removed.contains(*name) && !inside(name)).find(|name| unknown(name, false));
+        match stray.or_else(|| removed.iter().filter(|name| !inside(name)).find(|name| unknown(name, true))) {
             Some(name) => {
                 let reason = "the network has no such site".into();
                 Err(Error::Architecture { site: name.clone(), reason })

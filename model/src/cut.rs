@@ -161,6 +161,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_said_about_the_inside_of_a_removed_module_is_not_looked_at() {
+        let level = Architecture::full().remove("down_blocks.3").remove("up_blocks.0");
+        let also = level.clone().remove("down_blocks.3.resnets.0").keep("up_blocks.0.resnets.1", vec![0]);
+        let of = |architecture| {
+            let at = counter::At { height: 8, width: 8, tokens: 1 };
+            counter::unet(&config(), &architecture, at).unwrap().tensors
+        };
+        assert_eq!(of(also), of(level));
+    }
+
+    #[test]
     fn architectures_of_other_networks_are_refused() {
         let message = Cuts::new(&config(), &Architecture::full().keep("down_blocks.9.resnets.0", vec![0])).unwrap_err();
         assert!(message.to_string().contains("the network has no such site"), "{message}");

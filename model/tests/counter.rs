@@ -4,9 +4,11 @@ use pleach_model::{
     architecture::{Architecture, SiteKind},
     clip::ClipTextConfig,
     counter::{self, At},
+    noise::Generator,
     tensor::TensorSpec,
     unet::UNetConfig,
     vae::VaeConfig,
+    vector::VectorLayout,
 };
 
 fn parameters(tensors: &[TensorSpec]) -> usize {
@@ -70,31 +72,57 @@ fn the_architecture_vector_of_stable_diffusion_has_1606_widths() {
     assert_eq!(widths.map(|site| site.units).sum::<usize>(), 1606);
 }
 
-/// Parameters of a pruned ResNet and transformer of width 320 in closed form (the counts of a cut module).
+/// Parameters of a ResNet of Stable Diffusion 2.1 with so many of its 32 groups: APTP's exact count.
+fn resnet(c_in: usize, c: usize, groups: usize) -> usize {
+    let k = groups * c / 32;
+    2 * c_in + (9 * c_in + 1) * k + 1281 * k + 2 * k + 9 * k * c + c + if c_in == c { 0 } else { c_in * c + c }
+}
+
+/// Parameters of a transformer of Stable Diffusion 2.1 with so many heads in its two attentions, and so many of the 32 groups of its
+/// feed-forward layer.
+fn transformer(c: usize, [heads, cross, groups]: [usize; 3]) -> usize {
+    let w = groups * c / 8;
+    let attention = 256 * heads * c + c + 128 * cross * c + 131_072 * cross + c;
+    2 * c + 2 * (c * c + c) + 6 * c + attention + 2 * w * c + 2 * w + w * c + c
+}
+
 #[test]
-fn pruned_modules_have_the_parameters_of_the_closed_form() {
+fn every_architecture_has_the_parameters_of_the_closed_form() {
     let config = UNetConfig::sd21_base();
-    let full = counter::unet(&config, &Architecture::full(), At::SD512).unwrap().parameters();
-    let resnet = |c_in: u64, c: u64, n: u64| {
-        let k = n * c / 32;
-        2 * c_in + (9 * c_in + 1) * k + 1281 * k + 2 * k + 9 * k * c + c + if c_in == c { 0 } else { c_in * c + c }
-    };
-    let transformer = |c: u64, h1: u64, h2: u64, f: u64| {
-        let w = f * c / 8;
-        let attention = 256 * h1 * c + c + 128 * h2 * c + 131_072 * h2 + c;
-        2 * c + 2 * (c * c + c) + 6 * c + attention + 2 * w * c + 2 * w + w * c + c
-    };
-    let block = "down_blocks.1.attentions.0.transformer_blocks.0";
-    let pruned = Architecture::full()
-        .keep("down_blocks.1.resnets.0", vec![0, 5, 31])
-        .keep(format!("{block}.attn1"), vec![9])
-        .keep(format!("{block}.attn2"), vec![0, 1, 2])
-        .keep(format!("{block}.ff"), (0..17).collect())
-        .remove("up_blocks.3.attentions.2");
-    let cut = counter::unet(&config, &pruned, At::SD512).unwrap().parameters();
-    let saved = resnet(320, 640, 32) - resnet(320, 640, 3) + transformer(640, 10, 10, 32) - transformer(640, 1, 3, 17)
-        + transformer(320, 5, 5, 32);
-    assert_eq!(full - cut, saved);
+    let full = counter::unet(&config, &Architecture::full(), At::SD512).unwrap();
+    let shape = |name: String| full.tensors.iter().find(|spec| spec.name == name).unwrap().shape.clone();
+    let layout = VectorLayout::of(&config).unwrap();
+    let mut draw = Generator::new(11);
+    let mut totals = std::collections::BTreeSet::new();
+    for round in 0..40 {
+        let share = 0.05 + 0.9 * f64::from(round) / 40.0;
+        let open: Vec<bool> = draw.rand(layout.len()).into_iter().map(|u| f64::from(u) < share).collect();
+        let architecture = layout.architecture(&open).unwrap();
+        let units = |path: &str, all: usize| architecture.kept(path).map_or(all, <[usize]>::len);
+        let mut saved = 0;
+        let modules: std::collections::BTreeSet<&str> = layout
+            .widths
+            .iter()
+            .map(|width| width.site.split_once(".transformer_blocks").map_or(&*width.site, |(module, _)| module))
+            .collect();
+        for module in &modules {
+            let (whole, cut) = if module.contains(".resnets.") {
+                let [c, c_in, ..] = shape(format!("{module}.conv1.weight"))[..] else { panic!("{module} has no kernel") };
+                (resnet(c_in, c, 32), resnet(c_in, c, units(module, 32)))
+            } else {
+                let c = shape(format!("{module}.proj_in.bias"))[0];
+                let of = |part, all| units(&format!("{module}.transformer_blocks.0.{part}"), all);
+                let kept = [of("attn1", c / 64), of("attn2", c / 64), of("ff", 32)];
+                (transformer(c, [c / 64, c / 64, 32]), transformer(c, kept))
+            };
+            saved += whole - if architecture.is_removed(module) { 0 } else { cut };
+        }
+        assert_eq!(modules.len(), 22 + 16);
+        let left = counter::unet(&config, &architecture, At::SD512).unwrap().parameters();
+        assert_eq!(left as usize, 865_910_724 - saved, "{architecture:?}");
+        totals.insert(left);
+    }
+    assert_eq!(totals.len(), 40);
 }
 
 #[test]

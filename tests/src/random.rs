@@ -89,8 +89,8 @@ pub fn pruned(config: &UNetConfig, draw: &mut Generator) -> Architecture {
             if one_in(6) {
                 architecture = level.iter().fold(architecture, Architecture::remove);
             }
-        } else if site.kind == SiteKind::Module && site.path != level[1] {
-            if one_in(6) {
+        } else if site.kind == SiteKind::Module {
+            if site.path != level[1] && one_in(6) {
                 architecture = architecture.remove(site.path);
             }
         } else if one_in(2) {

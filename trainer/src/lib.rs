@@ -14,5 +14,7 @@ pub mod prune;
 pub mod random;
 pub mod run;
 pub mod sampling;
+#[cfg(test)]
+mod testing;
 pub mod torch;
 pub mod world;

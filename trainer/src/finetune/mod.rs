@@ -11,10 +11,10 @@ use crate::{
     data::Position,
     diffusion::Diffusion,
     encoders::LatentDecoder,
-    learn::Variable,
-    run::{LoopSettings, Loss, Result, Task, grid, write_weights},
+    learn::{Learner, Variable},
+    run::{self, LoopSettings, Loss, Result, Task, grid, write_weights},
     sampling::{Artist, Sampling},
-    torch::{Casting, CutWeights, Initial, Layout, Torch, Value, Variables, Weights, kind},
+    torch::{CutWeights, Initial, Layout, Torch, Value, Weights, kind},
 };
 use image::RgbImage;
 use pleach_model::{
@@ -196,8 +196,7 @@ pub struct Finetuning<'a> {
     batches: Box<dyn FnMut(Position) -> Result<Batches> + 'a>,
     current: Batches,
     teacher: Option<UNet<Torch>>,
-    student: Option<UNet<Torch>>,
-    variables: Vec<Variable>,
+    student: Learner,
     samples: Option<Samples>,
 }
 
@@ -220,20 +219,16 @@ impl<'a> Finetuning<'a> {
     /// Weights that do not fit, an architecture of another network, data that cannot be opened.
     pub fn new(setting: Setting<'a>, mut batches: impl FnMut(Position) -> Result<Batches> + 'a) -> Result<Self> {
         let Setting { recipe, teacher, architecture, device, .. } = &setting;
-        let wide = Torch::new(*device, Dtype::F32)?;
         let torch = Torch::new(*device, recipe.precision)?.recomputing(recipe.gradient_checkpointing);
         let cuts = Cuts::new(teacher.config(), architecture)?;
-        let build = |source: &dyn Source<Torch>| -> Result<UNet<Torch>> {
-            Ok(UNet::new(teacher.config(), architecture, &Params::new(&wide, source))?)
-        };
-        let (student, variables) = match recipe.init {
+        let (config, last) = (teacher.config(), recipe.channels_last);
+        let student = match recipe.init {
             Init::Random => {
-                let source = Variables::new(Layout::new(Initial { seed: recipe.seed }, recipe.channels_last));
-                (build(&source)?, source.into_list())
+                let source = Layout::new(Initial { seed: recipe.seed }, last);
+                Learner::new::<run::Error>(config, architecture, *device, source)?
             }
             Init::Teacher => teacher.bound(|bound| {
-                let source = Variables::new(Layout::new(CutWeights::new(bound, &cuts), recipe.channels_last));
-                Ok((build(&source)?, source.into_list()))
+                Learner::new(config, architecture, *device, Layout::new(CutWeights::new(bound, &cuts), last))
             })?,
         };
         let full = |bound: &Bound<'_>| -> Result<UNet<Torch>> {
@@ -243,7 +238,6 @@ impl<'a> Finetuning<'a> {
         let teacher = if recipe.loss.distils() { Some(teacher.bound(full)?) } else { None };
         let gamma = Some(recipe.loss.min_snr).filter(|gamma| *gamma > 0.0);
         let diffusion = Diffusion::new(setting.schedule, gamma, *device)?;
-        let student = (recipe.precision == Dtype::F32).then_some(student);
         let current = batches(Position::default())?;
         Ok(Self {
             setting,
@@ -253,7 +247,6 @@ impl<'a> Finetuning<'a> {
             current,
             teacher,
             student,
-            variables,
             samples: None,
         })
     }
@@ -270,30 +263,18 @@ impl<'a> Finetuning<'a> {
     /// What libtorch or the sampler says.
     pub fn draw(&self, samples: &Samples, seed: u64) -> Result<Vec<RgbImage>> {
         let torch = Torch::new(self.setting.device, Dtype::F32)?;
-        self.with_student(&torch, |student| {
+        self.student.within(&torch, |student| {
             let Samples { embeddings, decoder, latents, sampling } = samples;
             let artist =
                 Artist { torch: &torch, unet: student, decoder, schedule: self.setting.schedule, latents: *latents };
             artist.draw(embeddings, &self.setting.null, seed, *sampling)
         })
     }
-
-    /// The student, its parameters in the type that `torch` computes in.
-    fn with_student<T>(&self, torch: &Torch, work: impl FnOnce(&UNet<Torch>) -> Result<T>) -> Result<T> {
-        match &self.student {
-            Some(student) => work(student),
-            None => {
-                let source = Casting::new(&self.variables);
-                let params = Params::new(torch, &source);
-                work(&UNet::new(self.setting.teacher.config(), self.setting.architecture, &params)?)
-            }
-        }
-    }
 }
 
 impl Task for Finetuning<'_> {
     fn variables(&self) -> &[Variable] {
-        &self.variables
+        self.student.variables()
     }
 
     fn loss(&mut self, micro: u64) -> Result<Loss> {
@@ -317,7 +298,7 @@ impl Task for Finetuning<'_> {
             .as_ref()
             .map(|teacher| no_grad(|| outputs(&self.torch, teacher, Identity, inputs)))
             .transpose()?;
-        self.with_student(&self.torch, |student| {
+        self.student.within(&self.torch, |student| {
             let student = outputs(&self.torch, student, Identity, inputs)?;
             let diffusion = self.diffusion.loss(&student.prediction, &noised)?;
             distillation(&recipe.loss, diffusion, &student, teacher.as_ref())

@@ -2,69 +2,27 @@
 
 use super::*;
 use crate::{
-    data::{ImageFolder, Loader, LoaderOptions, Transform},
-    encoders::{LatentEncoder, TextEncoder},
     run::{Outcome, RunFolder, Start, Watch, train},
-    world,
+    testing::Bench,
 };
-use pleach_model::{
-    files::Overwrite,
-    pipeline::{CheckpointPipeline, PipelineFolder},
-    vae::VaeConfig,
-};
-use std::{cell::Cell, ops::ControlFlow, path::Path, sync::Arc};
-use tempfile::{TempDir, tempdir};
+use std::cell::Cell;
+use tempfile::tempdir;
 
-const SIDE: usize = 16;
-
-struct Bench {
-    pipeline: CheckpointPipeline,
-    teacher: Teacher,
-    schedule: Schedule,
-    data: TempDir,
+fn task<'a>(bench: &'a Bench, recipe: &'a TrainRecipe, architecture: &'a Architecture) -> Finetuning<'a> {
+    let setting = Setting {
+        recipe,
+        teacher: &bench.teacher,
+        architecture,
+        schedule: &bench.schedule,
+        scaling: bench.scaling(),
+        null: bench.null(),
+        device: Device::Cpu,
+    };
+    Finetuning::new(setting, bench.batches(recipe.batch, recipe.seed)).unwrap()
 }
 
-impl Bench {
-    fn new() -> Self {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/sd2/pipeline");
-        let pipeline = PipelineFolder::open(&folder).unwrap().checkpoint().unwrap();
-        let data = tempdir().unwrap();
-        let request = world::folder::Request { count: 6, seed: 1, one_object: true, ..Default::default() };
-        let go_on = || ControlFlow::Continue(());
-        world::folder::write(&data.path().join("world"), &request, Overwrite::Never, &go_on).unwrap();
-        let teacher = Teacher::new(pipeline.unet.clone()).unwrap();
-        let schedule = Schedule::from_config(&pipeline.common.scheduler).unwrap();
-        Self { pipeline, teacher, schedule, data }
-    }
-
-    fn task<'a>(&'a self, recipe: &'a TrainRecipe, architecture: &'a Architecture) -> Finetuning<'a> {
-        let text = TextEncoder::open(&self.pipeline, Device::Cpu, Dtype::F32).unwrap();
-        let setting = Setting {
-            recipe,
-            teacher: &self.teacher,
-            architecture,
-            schedule: &self.schedule,
-            scaling: VaeConfig::from_json(&self.pipeline.vae.config).unwrap().scaling_factor,
-            null: text.encode(&[String::new()]).unwrap(),
-            device: Device::Cpu,
-        };
-        let dataset = Arc::new(ImageFolder::open(&self.data.path().join("world"), None).unwrap());
-        let open = move |position| {
-            let options = LoaderOptions { batch: recipe.batch, seed: recipe.seed, workers: 2, prefetch: 2 };
-            Ok(Batches::Fresh {
-                loader: Box::new(Loader::start(dataset.clone(), Transform::center(SIDE), options, position)?),
-                latents: Box::new(LatentEncoder::open(&self.pipeline, Device::Cpu, Dtype::F32)?),
-                text: Box::new(TextEncoder::open(&self.pipeline, Device::Cpu, Dtype::F32)?),
-                side: SIDE,
-                warn: Box::new(|line| panic!("{line}")),
-            })
-        };
-        Finetuning::new(setting, open).unwrap()
-    }
-
-    fn half(&self) -> Architecture {
-        Architecture::uniform(&counter::unet_sites(self.teacher.config()).unwrap(), 0.5)
-    }
+fn half(bench: &Bench) -> Architecture {
+    Architecture::uniform(&counter::unet_sites(bench.teacher.config()).unwrap(), 0.5)
 }
 
 fn recipe() -> TrainRecipe {
@@ -88,17 +46,17 @@ fn presets_are_the_papers_and_the_codes() {
 #[test]
 fn a_student_that_is_its_teacher_has_nothing_to_learn_from_it() {
     let (bench, recipe, full) = (Bench::new(), recipe(), Architecture::full());
-    let loss = bench.task(&recipe, &full).loss(0).unwrap();
+    let loss = task(&bench, &recipe, &full).loss(0).unwrap();
     assert_eq!((part(&loss, "output"), part(&loss, "features")), (0.0, 0.0));
     assert_eq!(loss.total.double_value(&[]), part(&loss, "diffusion"));
 }
 
 #[test]
 fn the_parts_are_weighed_and_blocks_summed_or_averaged() {
-    let (bench, half) = (Bench::new(), Bench::new().half());
+    let (bench, half) = (Bench::new(), half(&Bench::new()));
     let loss = |loss: LossRecipe| {
         let recipe = TrainRecipe { loss, ..recipe() };
-        let loss = bench.task(&recipe, &half).loss(3).unwrap();
+        let loss = task(&bench, &recipe, &half).loss(3).unwrap();
         (loss.total.double_value(&[]), ["diffusion", "output", "features"].map(|name| part(&loss, name)))
     };
     let code = LossRecipe { min_snr: 0.0, ..LossRecipe::code() };
@@ -117,12 +75,12 @@ fn the_parts_are_weighed_and_blocks_summed_or_averaged() {
 #[test]
 fn distilling_brings_the_student_nearer() {
     let bench = Bench::new();
-    let half = bench.half();
+    let half = half(&bench);
     let mut recipe = recipe();
     recipe.loss = LossRecipe { diffusion: 0.0, ..LossRecipe::code() };
     recipe.settings = LoopSettings { steps: 60, sample_every: 0, ..recipe.settings };
     let folder = tempdir().unwrap();
-    let mut task = bench.task(&recipe, &half);
+    let mut task = task(&bench, &recipe, &half);
     let before: f64 = (100..104).map(|micro| part(&task.loss(micro).unwrap(), "output")).sum();
     let run = RunFolder::open(folder.path(), &recipe, Start::New).unwrap();
     assert_eq!(train(&mut task, &recipe.settings, &run, &()).unwrap(), Outcome::Finished);
@@ -145,7 +103,7 @@ impl Watch for Stop {
 #[test]
 fn interrupted_it_goes_on_with_the_same_data_and_bits() {
     let bench = Bench::new();
-    let half = bench.half();
+    let half = half(&bench);
     let mut recipe = recipe();
     recipe.dropout = 0.5;
     recipe.settings = LoopSettings { steps: 5, accumulate: 2, sample_every: 0, ..recipe.settings };
@@ -154,11 +112,11 @@ fn interrupted_it_goes_on_with_the_same_data_and_bits() {
         let mut start = Start::New;
         if let Some(stop) = stop {
             let run = RunFolder::open(folder.path(), &recipe, start).unwrap();
-            train(&mut bench.task(&recipe, &half), &recipe.settings, &run, &Stop(Cell::new(stop))).unwrap();
+            train(&mut task(&bench, &recipe, &half), &recipe.settings, &run, &Stop(Cell::new(stop))).unwrap();
             start = Start::Resume;
         }
         let run = RunFolder::open(folder.path(), &recipe, start).unwrap();
-        let mut task = bench.task(&recipe, &half);
+        let mut task = task(&bench, &recipe, &half);
         train(&mut task, &recipe.settings, &run, &()).unwrap();
         task.variables().iter().flat_map(|(_, value)| value.to_f32().unwrap()).map(f32::to_bits).collect::<Vec<_>>()
     };
@@ -171,10 +129,10 @@ fn interrupted_it_goes_on_with_the_same_data_and_bits() {
 #[test]
 fn half_precision_computes_nearly_the_same_and_keeps_wide_weights() {
     let bench = Bench::new();
-    let half = bench.half();
+    let half = half(&bench);
     let [wide, narrow] = [Dtype::F32, Dtype::Bf16].map(|precision| {
         let recipe = TrainRecipe { precision, ..recipe() };
-        let mut task = bench.task(&recipe, &half);
+        let mut task = task(&bench, &recipe, &half);
         let loss = task.loss(0).unwrap();
         loss.total.backward();
         assert!(task.variables().iter().all(|(_, value)| value.fact().dtype == Dtype::F32));
@@ -187,10 +145,10 @@ fn half_precision_computes_nearly_the_same_and_keeps_wide_weights() {
 #[test]
 fn weights_are_cut_out_of_the_teacher_or_random() {
     let bench = Bench::new();
-    let half = bench.half();
+    let half = half(&bench);
     let first = |init| {
         let recipe = TrainRecipe { init, ..recipe() };
-        let task = bench.task(&recipe, &half);
+        let task = task(&bench, &recipe, &half);
         let (name, value) =
             &task.variables().iter().find(|(name, _)| name.ends_with("resnets.0.conv1.weight")).unwrap();
         (name.clone(), value.to_f32().unwrap())
@@ -230,11 +188,11 @@ fn assert_near(a: &[(String, Vec<f32>)], b: &[(String, Vec<f32>)], most: f64) {
 #[test]
 fn what_is_computed_again_has_the_same_gradients() {
     let bench = Bench::new();
-    let half = bench.half();
+    let half = half(&bench);
     for precision in [Dtype::F32, Dtype::Bf16] {
         let [kept, again] = [false, true].map(|gradient_checkpointing| {
             let recipe = TrainRecipe { gradient_checkpointing, precision, ..recipe() };
-            gradients(&mut bench.task(&recipe, &half))
+            gradients(&mut task(&bench, &recipe, &half))
         });
         assert_eq!(kept.0, again.0);
         let moved = kept.1.iter().filter(|(_, gradient)| gradient.iter().any(|x| *x != 0.0)).count();
@@ -248,11 +206,11 @@ fn what_is_computed_again_has_the_same_gradients() {
 #[test]
 fn channels_last_changes_the_layout_and_not_what_is_learnt() {
     let bench = Bench::new();
-    let half = bench.half();
+    let half = half(&bench);
     let [first, last] = [false, true].map(|channels_last| {
         let mut recipe = TrainRecipe { channels_last, ..recipe() };
         recipe.settings = LoopSettings { steps: 3, sample_every: 0, ..recipe.settings };
-        let mut task = bench.task(&recipe, &half);
+        let mut task = task(&bench, &recipe, &half);
         let weights = |task: &Finetuning<'_>| {
             let one = |(name, value): &(String, Value)| (name.clone(), value.to_f32().unwrap());
             task.variables().iter().map(one).collect::<Vec<_>>()

@@ -1,11 +1,13 @@
 //! What every method learns with: AdamW over a list of variables, its rate, clipping, loss scaling, an average of the weights.
 
 mod ema;
+mod learner;
 mod optimiser;
 mod rate;
 mod scaler;
 
 pub use ema::Ema;
+pub use learner::Learner;
 pub use optimiser::{Optimiser, OptimiserSettings, Update};
 pub use rate::{Decay, RateSettings};
 pub use scaler::Scaler;

@@ -6,7 +6,7 @@ use crate::{
     torch::{Error, Result},
 };
 use serde::{Deserialize, Serialize};
-use tch::{Kind, Tensor, no_grad};
+use tch::{Kind, Tensor};
 
 /// How a list of variables is learnt. The defaults are those of PyTorch's AdamW with the rate of the paper's fine-tuning,
 /// except that nothing decays.
@@ -122,18 +122,7 @@ impl Optimiser {
             let settings = native::AdamW { rate, betas, weight_decay, eps };
             native::adamw(&parameters, &gradients, [&moments[0], &moments[1]], &steps, &settings)?;
         }
-        clear(variables)?;
+        native::forget_gradients(&variables.iter().map(|(_, value)| value.tensor()).collect::<Vec<_>>())?;
         Ok(Update { norm, rate, done })
     }
-}
-
-/// Sets all gradients to zero: by filling, because NaN times zero is NaN.
-fn clear(variables: &[Variable]) -> Result<()> {
-    for (_, value) in variables {
-        let mut gradient = value.tensor().f_grad()?;
-        if gradient.defined() {
-            let _ = no_grad(|| gradient.f_zero_())?;
-        }
-    }
-    Ok(())
 }

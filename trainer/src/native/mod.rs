@@ -33,6 +33,7 @@ unsafe extern "C" {
         count: usize,
         weight: c_double,
     ) -> *mut c_char;
+    fn pleach_forget_gradients(tensors: *const *const C_tensor, count: usize) -> *mut c_char;
     fn pleach_channels_last(tensor: *const C_tensor, out: *mut *mut C_tensor) -> *mut c_char;
     fn pleach_records_gradients() -> bool;
     fn pleach_recomputed(
@@ -113,6 +114,16 @@ pub fn scale(tensors: &[&Tensor], factor: &Tensor) -> Result<()> {
     let list = pointers(tensors);
     // SAFETY: as in `adamw`.
     checked(unsafe { pleach_scale(list.as_ptr(), list.len(), factor.as_ptr()) })
+}
+
+/// Leaves each tensor without a gradient.
+///
+/// # Errors
+/// What libtorch says.
+pub fn forget_gradients(tensors: &[&Tensor]) -> Result<()> {
+    let list = pointers(tensors);
+    // SAFETY: as in `adamw`; whoever holds a gradient holds a reference of its own.
+    checked(unsafe { pleach_forget_gradients(list.as_ptr(), list.len()) })
 }
 
 /// Moves each tensor `weight` of the way towards its counterpart, in place.

@@ -139,6 +139,13 @@ char* pleach_lerp(at::Tensor* const* tensors, at::Tensor* const* towards, size_t
   });
 }
 
+// Leaves every tensor without a gradient: the next one that reaches it is taken as it is, not added to zeros.
+char* pleach_forget_gradients(at::Tensor* const* tensors, size_t count) {
+  return guarded([&] {
+    for (size_t i = 0; i < count; ++i) tensors[i]->mutable_grad() = at::Tensor();
+  });
+}
+
 // The same elements with channels last in memory.
 char* pleach_channels_last(const at::Tensor* tensor, at::Tensor** out) {
   return guarded([&] { *out = new at::Tensor(tensor->contiguous(at::MemoryFormat::ChannelsLast)); });

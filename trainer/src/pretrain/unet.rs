@@ -4,19 +4,19 @@ use super::{Examples, network::Autoencoder};
 use crate::{
     diffusion::{Diffusion, left_out, posterior},
     encoders::TextEncoder,
-    learn::Variable,
-    run::{LoopSettings, Loss, Result, Task, grid},
+    learn::{Learner, Variable},
+    run::{self, LoopSettings, Loss, Result, Task, grid},
     sampling::{Artist, Sampling},
-    torch::{Initial, Torch, Value, Variables},
+    torch::{Initial, Layout, Torch, Value, kind},
 };
 use image::RgbImage;
 use pleach_model::{
     architecture::Architecture,
-    params::Params,
     samplers::SamplerKind,
     schedule::Schedule,
     sites::Pass,
-    unet::{UNet, UNetConfig},
+    tensor::Dtype,
+    unet::UNetConfig,
 };
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
@@ -37,6 +37,8 @@ pub struct UnetRecipe {
     pub batch: usize,
     /// Share of captions that are left out.
     pub dropout: f64,
+    /// What the network computes in; weights and moments are f32.
+    pub precision: Dtype,
     /// Gamma of the Min-SNR weight; without it all timesteps count alike.
     pub min_snr: Option<f64>,
     /// Guidance of the samples that are drawn on the way.
@@ -55,9 +57,10 @@ impl Default for UnetRecipe {
             groups: 32,
             batch: 32,
             dropout: 0.1,
+            precision: Dtype::Bf16,
             min_snr: Some(5.0),
             guidance: 4.0,
-            settings: super::loop_settings(5000, 1e-3, Some(0.999)),
+            settings: super::loop_settings(9000, 1e-3, Some(0.999)),
         }
     }
 }
@@ -122,8 +125,9 @@ pub(super) struct UnetTask<'a> {
     context: Context<'a>,
     frozen: Frozen,
     diffusion: Diffusion,
-    network: UNet<Torch>,
-    variables: Vec<Variable>,
+    learner: Learner,
+    /// Computes in the precision of the recipe.
+    torch: Torch,
     side: i64,
 }
 
@@ -132,10 +136,13 @@ impl<'a> UnetTask<'a> {
         let frozen = Frozen::compute(&context)?;
         let side = frozen.moments.size().last().copied().unwrap_or(1);
         let config = recipe.config(side as usize, context.text.shape()[1]);
-        let source = Variables::new(Initial { seed: context.seed });
-        let network = UNet::new(&config, &Architecture::full(), &Params::new(context.torch, &source))?;
-        let diffusion = Diffusion::new(context.schedule, recipe.min_snr, context.torch.device())?;
-        Ok(Self { recipe, context, frozen, diffusion, network, variables: source.into_list(), side })
+        let device = context.torch.device();
+        // With channels last libtorch's convolutions are faster.
+        let source = Layout::new(Initial { seed: context.seed }, true);
+        let learner = Learner::new::<run::Error>(&config, &Architecture::full(), device, source)?;
+        let diffusion = Diffusion::new(context.schedule, recipe.min_snr, device)?;
+        let torch = Torch::new(device, recipe.precision)?;
+        Ok(Self { recipe, context, frozen, diffusion, learner, torch, side })
     }
 
     pub fn config(&self) -> UNetConfig {
@@ -145,7 +152,7 @@ impl<'a> UnetTask<'a> {
 
 impl Task for UnetTask<'_> {
     fn variables(&self) -> &[Variable] {
-        &self.variables
+        self.learner.variables()
     }
 
     fn loss(&mut self, micro: u64) -> Result<Loss> {
@@ -156,26 +163,36 @@ impl Task for UnetTask<'_> {
         let embeddings = self.frozen.embeddings.f_index_select(0, &Tensor::f_from_slice(&rows)?)?;
         let context = left_out(&embeddings, &self.frozen.null, self.recipe.dropout, self.context.seed, micro)?;
         let noised = self.diffusion.noised(&latents, self.context.seed, micro)?;
-        let sample = Value::try_from(noised.sample.shallow_clone())?;
+        let narrow =
+            |tensor: &Tensor| -> Result<Value> { Ok(Value::try_from(tensor.f_to_kind(kind(self.torch.dtype()))?)?) };
+        let (sample, context) = (narrow(&noised.sample)?, narrow(&context)?);
         let timesteps = Value::try_from(noised.timesteps.shallow_clone())?;
-        let pass = Pass::plain(self.context.torch);
-        let prediction = self.network.forward(&pass, &sample, &timesteps, &Value::try_from(context)?)?;
+        let pass = Pass::plain(&self.torch);
+        let prediction = self.learner.within(&self.torch, |network| -> Result<Value> {
+            Ok(network.forward(&pass, &sample, &timesteps, &context)?)
+        })?;
         Ok(Loss { total: self.diffusion.loss(prediction.tensor(), &noised)?, parts: Vec::new() })
+    }
+
+    fn scales(&self) -> bool {
+        self.recipe.precision == Dtype::F16
     }
 
     fn sample(&mut self) -> Result<Option<RgbImage>> {
         let captions: Vec<String> =
             (0..24).map(|index| crate::world::sample(self.context.seed ^ u64::MAX, index).caption).collect();
-        let artist = Artist {
-            torch: self.context.torch,
-            unet: &self.network,
-            decoder: self.context.autoencoder.decoder(),
-            schedule: self.context.schedule,
-            latents: [self.side, self.side],
-        };
+        let embeddings = self.context.text.encode(&captions)?;
         let sampling = Sampling { kind: SamplerKind::Pndm, steps: 25, guidance: self.recipe.guidance };
-        let pictures =
-            artist.draw(&self.context.text.encode(&captions)?, &self.frozen.null, self.context.seed, sampling)?;
+        let pictures = self.learner.within(self.context.torch, |unet| -> Result<_> {
+            let artist = Artist {
+                torch: self.context.torch,
+                unet,
+                decoder: self.context.autoencoder.decoder(),
+                schedule: self.context.schedule,
+                latents: [self.side, self.side],
+            };
+            Ok(artist.draw(&embeddings, &self.frozen.null, self.context.seed, sampling)?)
+        })?;
         Ok(Some(grid(&pictures, 8, 2)))
     }
 }
