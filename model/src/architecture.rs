@@ -126,7 +126,8 @@ impl<'a> Cutter<'a> {
         let Architecture { kept, removed } = self.architecture;
         // Sites inside a removed module are never visited, so what is said about them is not looked at.
         let inside = |name: &&String| removed.iter().any(|module| name.starts_with(&format!("{module}.")));
-        let stray = kept.keys().filter(|name| !removed.contains(*name) && !inside(name)).find(|name| unknown(name, false));
+        let stray =
+            kept.keys().filter(|name| !removed.contains(*name) && !inside(name)).find(|name| unknown(name, false));
         match stray.or_else(|| removed.iter().filter(|name| !inside(name)).find(|name| unknown(name, true))) {
             Some(name) => {
                 let reason = "the network has no such site".into();

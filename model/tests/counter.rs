@@ -107,7 +107,9 @@ fn every_architecture_has_the_parameters_of_the_closed_form() {
             .collect();
         for module in &modules {
             let (whole, cut) = if module.contains(".resnets.") {
-                let [c, c_in, ..] = shape(format!("{module}.conv1.weight"))[..] else { panic!("{module} has no kernel") };
+                let [c, c_in, ..] = shape(format!("{module}.conv1.weight"))[..] else {
+                    panic!("{module} has no kernel")
+                };
                 (resnet(c_in, c, 32), resnet(c_in, c, units(module, 32)))
             } else {
                 let c = shape(format!("{module}.proj_in.bias"))[0];

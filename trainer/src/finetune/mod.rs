@@ -239,16 +239,7 @@ impl<'a> Finetuning<'a> {
         let gamma = Some(recipe.loss.min_snr).filter(|gamma| *gamma > 0.0);
         let diffusion = Diffusion::new(setting.schedule, gamma, *device)?;
         let current = batches(Position::default())?;
-        Ok(Self {
-            setting,
-            torch,
-            diffusion,
-            batches: Box::new(batches),
-            current,
-            teacher,
-            student,
-            samples: None,
-        })
+        Ok(Self { setting, torch, diffusion, batches: Box::new(batches), current, teacher, student, samples: None })
     }
 
     /// Has the student draw these when a sample is asked for.

@@ -75,7 +75,7 @@ fn gradients_are_clipped_together_and_used_up() {
     {
         assert!((found - expected).abs() < 1e-5, "{found} is not {expected}");
     }
-    assert_eq!(Vec::<f32>::try_from(variables[0].1.tensor().grad()).unwrap(), [0.0, 0.0]);
+    assert!(!variables[0].1.tensor().grad().defined());
 }
 
 #[test]

@@ -11,12 +11,7 @@ use crate::{
 };
 use image::RgbImage;
 use pleach_model::{
-    architecture::Architecture,
-    samplers::SamplerKind,
-    schedule::Schedule,
-    sites::Pass,
-    tensor::Dtype,
-    unet::UNetConfig,
+    architecture::Architecture, samplers::SamplerKind, schedule::Schedule, sites::Pass, tensor::Dtype, unet::UNetConfig,
 };
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
