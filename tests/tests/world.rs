@@ -16,7 +16,7 @@ use pleach_trainer::world::{Sample, Scene, sample, sample_single};
 use std::path::Path;
 
 /// The guidance that is chosen for this model: see the README.
-const GUIDANCE: f64 = 3.0;
+const GUIDANCE: f64 = 2.0;
 /// Seed of scenes that no training used.
 const FRESH: u64 = 0x0074_6573_7400;
 

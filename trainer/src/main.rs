@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use pleach_console::{CompletionArgs, ConsoleArgs, ExitCode, Printer, ReportArgs, completions, run};
-use pleach_trainer::{cli, doctor::Report};
+use pleach_trainer::{cli, doctor::Report, native};
 
 /// Train, prune and suppress with libtorch
 #[derive(Parser)]
@@ -33,6 +33,7 @@ enum Command {
 }
 
 fn main() -> std::process::ExitCode {
+    native::keep_freed_memory();
     let parsed = Cli::parse();
     run(&parsed.console, |printer| match &parsed.command {
         Command::Cache(arguments) => cli::cache::run(arguments, printer),

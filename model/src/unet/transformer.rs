@@ -49,7 +49,8 @@ impl<B: Backend> Transformer<B> {
         for block in &self.blocks {
             h = block.forward(pass, h, context)?;
         }
-        pass.add(&self.proj_out.leave(pass, &h, x)?, x)
+        // `x` first: libtorch lays a sum out in memory as its first operand lies, and the other one is a view of a sequence.
+        pass.add(x, &self.proj_out.leave(pass, &h, x)?)
     }
 }
 

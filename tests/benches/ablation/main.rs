@@ -54,7 +54,7 @@ struct Cli {
     #[arg(long, default_value_t = 0.5)]
     width: f64,
     /// Guidance of the pictures drawn
-    #[arg(long, default_value_t = 3.0)]
+    #[arg(long, default_value_t = 2.0)]
     guidance: f64,
     /// Passed by cargo
     #[arg(long, hide = true)]

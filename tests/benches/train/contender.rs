@@ -16,6 +16,7 @@ use pleach_tests::{memory::Memory, networks::Engine as _, tensor::Tensor};
 use pleach_trainer::{
     diffusion::{Diffusion, Noised},
     learn::{Optimiser, OptimiserSettings, RateSettings},
+    native,
     torch::{Device, Torch, Value, Variables, Weights},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -161,6 +162,7 @@ fn say(what: &impl Serialize) -> Result<()> {
 
 /// Our process: loads the network, then does a step for every line that it is sent.
 pub fn contend(told: &str) -> Result<()> {
+    native::keep_freed_memory();
     let told: Told = serde_json::from_str(told)?;
     let (folder, rate) = (&told.folder, told.rate);
     let torch = Torch::new(Device::Cpu, Dtype::F32)?;

@@ -57,9 +57,9 @@ struct Cli {
 /// What is trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Network {
-    /// The UNet of the small world's base model: 7 M parameters
+    /// The UNet of the small world's base model: 4.8 M parameters
     World,
-    /// A UNet of Stable Diffusion's form with less than half its channels: 149 M parameters
+    /// A UNet of Stable Diffusion's form with less than half its channels: 142 M parameters
     Middle,
     /// Stable Diffusion 2.1's UNet: 866 M parameters, 14 GB of weights, gradients and moments
     Sd21,

@@ -35,6 +35,7 @@ unsafe extern "C" {
     ) -> *mut c_char;
     fn pleach_forget_gradients(tensors: *const *const C_tensor, count: usize) -> *mut c_char;
     fn pleach_channels_last(tensor: *const C_tensor, out: *mut *mut C_tensor) -> *mut c_char;
+    fn pleach_keep_freed_memory();
     fn pleach_records_gradients() -> bool;
     fn pleach_recomputed(
         outside: *const *const C_tensor,
@@ -46,6 +47,14 @@ unsafe extern "C" {
         out: *mut *mut C_tensor,
     ) -> *mut c_char;
     fn pleach_free(message: *mut c_char);
+}
+
+/// Has the C library keep what is freed for what is asked for next, where it is glibc. A training step asks for the same large blocks as the
+/// one before it; given back to the system, each of their pages must be cleared and mapped again. It holds for the whole process, so
+/// programs decide it.
+pub fn keep_freed_memory() {
+    // SAFETY: it takes nothing, and allocators may be told this at any time.
+    unsafe { pleach_keep_freed_memory() };
 }
 
 /// Hyperparameters of one step of AdamW.

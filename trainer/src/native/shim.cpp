@@ -14,6 +14,9 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 namespace {
 
@@ -149,6 +152,14 @@ char* pleach_forget_gradients(at::Tensor* const* tensors, size_t count) {
 // The same elements with channels last in memory.
 char* pleach_channels_last(const at::Tensor* tensor, at::Tensor** out) {
   return guarded([&] { *out = new at::Tensor(tensor->contiguous(at::MemoryFormat::ChannelsLast)); });
+}
+
+// Has the C library keep what is freed for what is asked for next.
+void pleach_keep_freed_memory() {
+#ifdef __GLIBC__
+  mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  mallopt(M_TRIM_THRESHOLD, -1);
+#endif
 }
 
 bool pleach_records_gradients() { return at::GradMode::is_enabled(); }

@@ -1,6 +1,7 @@
 //! The interpreter that computes with libtorch, on a CPU or a CUDA device, and remembers what gradients need.
 
 mod attention;
+mod chunks;
 mod error;
 mod ops;
 mod random;
@@ -23,6 +24,7 @@ use pleach_model::{
     shape::Fact,
     tensor::Dtype,
 };
+use chunks::Chunks;
 use recompute::Tape;
 use std::cell::RefCell;
 use tch::{Cuda, Tensor, no_grad};
@@ -34,6 +36,7 @@ pub struct Torch {
     dtype: Dtype,
     scopes: Scopes,
     recomputes: bool,
+    chunks: Chunks,
     tape: RefCell<Option<Tape>>,
 }
 
@@ -55,7 +58,8 @@ impl Torch {
         if !dtype.is_float() {
             return Err(Error::Dtype(dtype));
         }
-        Ok(Self { device, dtype, scopes: Scopes::default(), recomputes: false, tape: RefCell::default() })
+        let (scopes, chunks, tape) = Default::default();
+        Ok(Self { device, dtype, scopes, recomputes: false, chunks, tape })
     }
 
     /// Whether the inner values of a network's segments are forgotten and computed again for the gradients (activation checkpointing).
@@ -83,8 +87,11 @@ impl Backend for Torch {
         let fact = infer(op, &facts.iter().collect::<Vec<_>>())?;
         let shape = fact.known().ok_or("needs known shapes")?;
         let tensors: Vec<&Tensor> = inputs.iter().map(|value| value.tensor()).collect();
-        let result = ops::compute(op, &tensors, &shape, fact.dtype).map_err(error::reason)?;
-        let result = Value::new(result, fact.dtype);
+        let result = match (op, inputs) {
+            (Op::Chunk { axis, parts, index }, [value]) => self.chunks.part(value, *axis, *parts, *index),
+            _ => ops::compute(op, &tensors, &shape, fact.dtype),
+        };
+        let result = Value::new(result.map_err(error::reason)?, fact.dtype);
         if let Some(tape) = &mut *self.tape.borrow_mut() {
             tape.add(op, inputs, &shape, &result)?;
         }

@@ -46,7 +46,11 @@ pub(super) fn compute(op: &Op, inputs: &[&Tensor], shape: &[usize], dtype: Dtype
             Binary::Div if dtype.is_float() => x.f_div(second()?),
             Binary::Div => Err(TchError::Kind("whole numbers are not divided".into())),
         },
-        Op::Affine { scale, shift } => x.f_mul_scalar(rounded(dtype, *scale))?.f_add_scalar(rounded(dtype, *shift)),
+        Op::Affine { scale, shift } => {
+            let (scale, shift) = (rounded(dtype, *scale), rounded(dtype, *shift));
+            let product = x.f_mul_scalar(scale)?;
+            if shift == 0.0 { Ok(product) } else { product.f_add_scalar(shift) }
+        }
         Op::AtLeast(least) => x.f_clamp_min(rounded(dtype, *least)),
         Op::Sum { axis } => x.f_sum_dim_intlist([*axis as i64].as_slice(), true, kind(dtype)),
         Op::Max { axis } => x.f_amax([*axis as i64].as_slice(), true),
