@@ -97,7 +97,9 @@ impl Bench {
         let captions = fs::read_to_string(self.pictures().join("metadata.jsonl")).unwrap();
         let letters = |c: char| !c.is_alphabetic();
         let mut vocab = Map::new();
-        for word in ["[UNK]"].into_iter().chain(captions.split(letters).filter(|word| !word.is_empty())) {
+        for word in
+            ["[CLS]", "[SEP]", "[UNK]"].into_iter().chain(captions.split(letters).filter(|word| !word.is_empty()))
+        {
             let id = vocab.len();
             vocab.entry(word.to_lowercase()).or_insert_with(|| json!(id));
         }
@@ -107,7 +109,8 @@ impl Bench {
         });
         let tokenizer = json!({
             "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": { "type": "Lowercase" },
-            "pre_tokenizer": { "type": "Whitespace" }, "post_processor": null, "decoder": null,
+            "pre_tokenizer": { "type": "Whitespace" }, "decoder": null,
+            "post_processor": { "type": "BertProcessing", "cls": ["[cls]", 0], "sep": ["[sep]", 1] },
             "model": { "type": "WordLevel", "vocab": vocab, "unk_token": "[unk]" },
         });
         fs::write(folder.join("config.json"), config.to_string()).unwrap();

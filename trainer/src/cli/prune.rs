@@ -237,6 +237,10 @@ struct Pruned {
 /// # Errors
 /// A recipe, a checkpoint or data that are wrong; a loss that is not finite; a full disk.
 pub fn run(arguments: &PruneArgs, printer: &Printer) -> anyhow::Result<ExitCode> {
+    prune(arguments, printer, &Interrupt::install(printer)?)
+}
+
+fn prune(arguments: &PruneArgs, printer: &Printer, interrupt: &Interrupt) -> anyhow::Result<ExitCode> {
     let recipe = arguments.recipe()?;
     libtorch()?;
     let device = arguments.device.device();
@@ -245,7 +249,7 @@ pub fn run(arguments: &PruneArgs, printer: &Printer) -> anyhow::Result<ExitCode>
     let (base, dataset, pruned) = match recipe.method {
         Method::Aptp => {
             let source = Source::of(base, &wanted, printer)?;
-            match learn(arguments, &recipe, &source, printer)? {
+            match learn(arguments, &recipe, &source, printer, interrupt)? {
                 Some(pruned) => (source.base, Some(source.dataset), pruned),
                 None => return Ok(ExitCode::Incomplete),
             }
@@ -278,8 +282,14 @@ pub fn run(arguments: &PruneArgs, printer: &Printer) -> anyhow::Result<ExitCode>
 }
 
 /// Router and experts as `aptp` learns them; none where it was interrupted.
-fn learn(arguments: &PruneArgs, recipe: &Recipe, source: &Source, printer: &Printer) -> anyhow::Result<Option<Pruned>> {
-    let (device, interrupt) = (arguments.device.device(), Interrupt::install(printer)?);
+fn learn(
+    arguments: &PruneArgs,
+    recipe: &Recipe,
+    source: &Source,
+    printer: &Printer,
+    interrupt: &Interrupt,
+) -> anyhow::Result<Option<Pruned>> {
+    let device = arguments.device.device();
     check_captions(&*source.dataset, recipe.aptp.experts)?;
     let encoder = recipe.sentence_encoder(printer)?;
     let sentences = Sentences::open(&encoder, device)?;
@@ -298,7 +308,7 @@ fn learn(arguments: &PruneArgs, recipe: &Recipe, source: &Source, printer: &Prin
     let start = if arguments.resume { Start::Resume } else { Start::New };
     let folder = RunFolder::open(&arguments.out, recipe, start)?;
     let settings = recipe.aptp.effective_settings();
-    let outcome = train(&mut task, &settings, &folder, &Shown::new(printer, &interrupt, "Pruning"))?;
+    let outcome = train(&mut task, &settings, &folder, &Shown::new(printer, interrupt, "Pruning"))?;
     if let Outcome::Interrupted { step } = outcome {
         printer.note(format_args!("stopped after step {step}; the same command with --resume goes on from there"));
         return Ok(None);
@@ -477,3 +487,6 @@ fn seen_from(from: &Path, to: &Path) -> anyhow::Result<String> {
     let down = to.components().skip(shared).map(|part| part.as_os_str().to_string_lossy().into_owned());
     Ok(up.chain(down).collect::<Vec<_>>().join("/"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -27,7 +27,7 @@ pub struct WorldArgs {
     /// Write metadata.jsonl alone, for prompts
     #[arg(long)]
     captions_only: bool,
-    /// Leave out samples whose captions stand in this metadata.jsonl; may be repeated
+    /// Leave out samples whose captions stand in this metadata.jsonl, and those that come again; may be repeated
     #[arg(long, value_name = "FILE")]
     except: Vec<PathBuf>,
     /// Replace a folder that this command wrote

@@ -366,3 +366,6 @@ impl Task for Aptp<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

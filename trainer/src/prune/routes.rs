@@ -162,3 +162,6 @@ pub fn part_of(dataset: &dyn Dataset, routes: &[Routed], expert: &str) -> Result
     }
     Ok(part)
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,8 +18,8 @@ use pleach_model::{
 use std::path::Path;
 use tch::{Kind, Tensor};
 
-fn pipeline() -> CheckpointPipeline {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/sd2/pipeline");
+fn pipeline(fixture: &str) -> CheckpointPipeline {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures").join(fixture).join("pipeline");
     PipelineFolder::open(&folder).unwrap().checkpoint().unwrap()
 }
 
@@ -64,7 +64,12 @@ fn the_contrastive_loss_by_hand() {
 /// A network with closed gates computes what the network computes that is cut out of it.
 #[test]
 fn masked_is_cut() {
-    let pipeline = pipeline();
+    for fixture in ["sd1", "sd2", "sd2v"] {
+        masked_is_cut_in(&pipeline(fixture));
+    }
+}
+
+fn masked_is_cut_in(pipeline: &CheckpointPipeline) {
     let config = UNetConfig::from_json(&pipeline.unet.config).unwrap();
     let layout = layout(&config);
     let torch = Torch::new(Device::Cpu, Dtype::F32).unwrap();
@@ -123,7 +128,7 @@ fn masked_is_cut() {
 /// Gates have the same gradients where what is inside ResNets and transformers is computed again.
 #[test]
 fn gates_learn_through_what_is_computed_again() {
-    let pipeline = pipeline();
+    let pipeline = pipeline("sd2");
     let config = UNetConfig::from_json(&pipeline.unet.config).unwrap();
     let layout = layout(&config);
     let checkpoint = pipeline.unet.weights(None).unwrap();

@@ -16,6 +16,7 @@ pub use value::{Value, kind};
 pub use weights::{Casting, CutWeights, Layout, Variables, Weights};
 
 use crate::{libtorch::libtorch, native};
+use chunks::Chunks;
 use pleach_model::{
     self as model,
     backend::{Backend, Constant, Scopes},
@@ -24,7 +25,6 @@ use pleach_model::{
     shape::Fact,
     tensor::Dtype,
 };
-use chunks::Chunks;
 use recompute::Tape;
 use std::cell::RefCell;
 use tch::{Cuda, Tensor, no_grad};

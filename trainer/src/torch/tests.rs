@@ -53,6 +53,30 @@ fn errors_of_libtorch_are_one_line_and_name_the_place() {
     );
 }
 
+/// Halves have the values and gradients of their places, in whatever order they are asked for.
+#[test]
+fn halves_of_several_values() {
+    let torch = torch();
+    let [a, b] = [1, 2].map(|seed| {
+        let tensor = Tensor::from_slice(&numbers(seed, 8)).reshape([2, 4]).set_requires_grad(true);
+        Value::try_from(tensor).unwrap()
+    });
+    let part = |value: &Value, index| torch.run(Op::Chunk { axis: 1, parts: 2, index }, &[value]).unwrap();
+    let [second_of_a, first_of_a, first_of_b, second_of_b] = [part(&a, 1), part(&a, 0), part(&b, 0), part(&b, 1)];
+    let pairs = [(&first_of_a, 1.0), (&second_of_a, 2.0), (&first_of_b, 3.0), (&second_of_b, 4.0)];
+    let sums = pairs.map(|(part, weight)| part.tensor().sum(tch::Kind::Float) * weight);
+    sums.into_iter().reduce(|a, b| a + b).unwrap().backward();
+    for (value, first, second, weights) in
+        [(&a, first_of_a, second_of_a, [1.0, 2.0]), (&b, first_of_b, second_of_b, [3.0, 4.0])]
+    {
+        let whole = torch.concat(&[&first, &second], 1).unwrap();
+        assert_eq!(whole.to_f32().unwrap(), value.to_f32().unwrap());
+        let [low, high] = weights;
+        let gradient = Vec::<f32>::try_from(value.tensor().grad().reshape([-1])).unwrap();
+        assert_eq!(gradient, [low, low, high, high].repeat(2));
+    }
+}
+
 #[test]
 fn tensors_are_combined_in_f64() {
     let values = [vec![1.0e8, 1.0], vec![1.0, 2.0]].map(|data| given(&[2], data));

@@ -37,7 +37,8 @@ pub struct Request {
     pub one_object: bool,
     /// No pictures.
     pub captions_only: bool,
-    /// No sample whose caption stands in one of these: [`METADATA`] of what was written before.
+    /// No sample whose caption stands in one of these ([`METADATA`] of what was written before), and none twice. If there are none, captions
+    /// come as they come.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub except: Vec<PathBuf>,
 }
@@ -118,7 +119,7 @@ impl Request {
             }
         }
         let most = self.count.saturating_mul(LONGEST_SEARCH);
-        let fresh = (0..most).filter(|&i| !left_out.contains(&self.sample(i).caption));
+        let fresh = (0..most).filter(|&i| left_out.insert(self.sample(i).caption));
         let numbers: Vec<u64> = fresh.take(usize::try_from(self.count).unwrap_or(usize::MAX)).collect();
         let found = numbers.len() as u64;
         if found < self.count { Err(Error::Exhausted { tried: most, found }) } else { Ok(numbers) }
@@ -265,7 +266,7 @@ mod tests {
         let texts = |folder: &Path| entries(folder).into_iter().map(|entry| entry.text).collect::<HashSet<_>>();
         let fresh = Request { seed: 6, except: vec![folder.join(METADATA)], ..seen.clone() };
         let again = write(&tmp.path().join("fresh"), &fresh, Overwrite::Never, &go).unwrap();
-        assert_eq!(entries(&again).len(), 3000);
+        assert_eq!(texts(&again).len(), 3000);
         assert!(texts(&again).is_disjoint(&texts(&folder)));
         let plain = Request { except: vec![], ..fresh.clone() };
         let plain = write(&tmp.path().join("plain"), &plain, Overwrite::Never, &go).unwrap();
