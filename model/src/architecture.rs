@@ -49,6 +49,18 @@ impl Architecture {
     pub fn is_removed(&self, module: &str) -> bool {
         self.removed.contains(module)
     }
+
+    /// How many of a site's units are left: none where it is inside a removed module.
+    pub fn left(&self, site: &str, units: usize) -> usize {
+        if self.is_removed(site) || self.is_inside_removed(site) {
+            return 0;
+        }
+        self.kept(site).map_or(units, <[usize]>::len)
+    }
+
+    fn is_inside_removed(&self, name: &str) -> bool {
+        name.match_indices('.').any(|(end, _)| self.removed.contains(&name[..end]))
+    }
 }
 
 /// What can be pruned at a site.
@@ -125,7 +137,7 @@ impl<'a> Cutter<'a> {
         };
         let Architecture { kept, removed } = self.architecture;
         // Sites inside a removed module are never visited, so what is said about them is not looked at.
-        let inside = |name: &&String| removed.iter().any(|module| name.starts_with(&format!("{module}.")));
+        let inside = |name: &&String| self.architecture.is_inside_removed(name);
         let stray =
             kept.keys().filter(|name| !removed.contains(*name) && !inside(name)).find(|name| unknown(name, false));
         match stray.or_else(|| removed.iter().filter(|name| !inside(name)).find(|name| unknown(name, true))) {

@@ -26,6 +26,10 @@ enum Command {
     Pretrain(cli::pretrain::PretrainArgs),
     /// Make a family of smaller networks out of one, with a router that chooses by the prompt
     Prune(cli::prune::PruneArgs),
+    /// Write a report on a family: what is left of its experts, and which prompts go to them
+    Report(cli::report::FamilyReportArgs),
+    /// Say which expert of a family prompts go to
+    Route(cli::route::RouteArgs),
     /// Write pictures of the small world with captions
     World(cli::world::WorldArgs),
     /// Write a shell's completions
@@ -41,6 +45,8 @@ fn main() -> std::process::ExitCode {
         Command::Finetune(arguments) => cli::finetune::run(arguments, printer),
         Command::Pretrain(arguments) => cli::pretrain::run(arguments, printer),
         Command::Prune(arguments) => cli::prune::run(arguments, printer),
+        Command::Report(arguments) => cli::report::run(arguments, printer),
+        Command::Route(arguments) => cli::route::run(arguments, printer),
         Command::World(arguments) => cli::world::run(arguments, printer),
         Command::Completions(arguments) => {
             completions::<Cli>(*arguments, printer)?;

@@ -80,7 +80,8 @@ impl Results {
         for untrained in [CUT, TEACHER].iter().flat_map(|name| self.of(name, 0)) {
             let empty = " |".repeat(steps.len().saturating_sub(1));
             let Outcome { name, frechet, .. } = untrained;
-            write!(text, "\n| {name} | {frechet:.1} |{empty} {} |", shares(&[untrained])).unwrap_or_default();
+            write!(text, "\n| {name} | {frechet:.1}, before any step |{empty} {} |", shares(&[untrained]))
+                .unwrap_or_default();
         }
         text + "\n"
     }

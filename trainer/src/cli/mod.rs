@@ -6,6 +6,8 @@ pub mod finetune;
 mod place;
 pub mod pretrain;
 pub mod prune;
+pub mod report;
+pub mod route;
 mod source;
 mod watch;
 pub mod world;

@@ -27,7 +27,7 @@ use pleach_model::{
     files::Overwrite,
     manifest::{Family, FamilyExpert},
     resources::Resources,
-    router::{RouterConfig, RoutingNoise},
+    router::RouterConfig,
     vector::VectorLayout,
 };
 use serde::{Deserialize, Serialize};
@@ -318,7 +318,7 @@ fn learn(
         features: sentences.features(),
         experts: experts.len(),
         relaxation: recipe.aptp.relaxation,
-        noise: RoutingNoise::None,
+        noise: recipe.aptp.routing,
     };
     let architectures = experts.iter().map(|expert| expert.architecture.clone()).collect();
     let router = NewRouter { config, tensors: named(&task), experts, encoder };

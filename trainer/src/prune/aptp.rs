@@ -18,7 +18,7 @@ use pleach_model::{
     gating::{Entries, Gating, Relaxation, unit},
     params::Params,
     resources::Resources,
-    router::{Predictor, gumbel},
+    router::{Predictor, RoutingNoise, gumbel},
     schedule::Schedule,
     sites::Identity,
     tensor::Dtype,
@@ -60,6 +60,10 @@ pub struct AptpRecipe {
     pub warm_start: u64,
     /// How prompts are shared out among experts.
     pub transport: Transport,
+    /// Which gates of its code an expert is made of.
+    pub gates: Chosen,
+    /// Noise of the router that is made.
+    pub routing: RoutingNoise,
     /// The losses of the pictures.
     pub loss: LossRecipe,
     /// The losses of the architectures.
@@ -69,6 +73,17 @@ pub struct AptpRecipe {
     /// The loop.
     #[serde(rename = "loop")]
     pub settings: LoopSettings,
+}
+
+/// Which gates of its code an expert is made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Chosen {
+    /// Those with the noise of the last micro-batch: what the released code stores.
+    #[default]
+    Sample,
+    /// Those without noise, the likeliest.
+    Mode,
 }
 
 /// Weights of the losses of architectures.
@@ -109,6 +124,8 @@ impl Default for AptpRecipe {
             relaxation: Relaxation::default(),
             warm_start: 500,
             transport: Transport::default(),
+            gates: Chosen::default(),
+            routing: RoutingNoise::default(),
             loss: LossRecipe { diffusion: 1.0, output: 0.2, features: 0.2, reduce: Reduce::Mean, min_snr: 5.0 },
             architectures: ArchitectureLosses::default(),
             scale_rate: true,
@@ -272,13 +289,16 @@ impl<'a> Aptp<'a> {
         Ok(self.gating.open(&self.wide, &logits, Some(&noise))?)
     }
 
-    /// The experts, with the noise of the last micro-batch: what the released code stores, samples and not modes.
+    /// The experts.
     ///
     /// # Errors
     /// What libtorch says.
     pub fn experts(&self) -> Result<Vec<LearntExpert>> {
         let LoopSettings { steps, accumulate, .. } = self.setting.recipe.settings;
-        let gates = no_grad(|| self.sampled(steps * accumulate - 1))?;
+        let gates = no_grad(|| match self.setting.recipe.gates {
+            Chosen::Sample => self.sampled(steps * accumulate - 1),
+            Chosen::Mode => Ok(self.gating.open(&self.wide, &self.gating.parts(&self.wide, &self.codes)?, None)?),
+        })?;
         let rows = self.wide.concat(&[&gates.widths, &gates.depths], 1)?.to_f32()?;
         let expert = |gates: &[f32]| {
             let open: Vec<bool> = gates.iter().map(|gate| *gate >= 0.5).collect();

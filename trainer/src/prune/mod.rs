@@ -5,10 +5,11 @@ mod family;
 mod importance;
 mod masks;
 mod pruner;
+pub mod report;
 mod routes;
 mod routing;
 
-pub use aptp::{Aptp, AptpRecipe, AptpSetting, ArchitectureLosses, LearntExpert};
+pub use aptp::{Aptp, AptpRecipe, AptpSetting, ArchitectureLosses, Chosen, LearntExpert};
 pub use family::{ENCODER_FILES, NewFamily, NewRouter};
 pub use importance::{Sample, TaylorRecipe, magnitude, taylor};
 pub use masks::{Masks, Placement};

@@ -10,6 +10,7 @@
 //! Nothing random has a state: what is drawn in a step is a function of the seed and the step ([`streams`]). So a run that
 //! was interrupted and goes on gives the same bits as one that was not.
 
+mod chart;
 mod checkpoint;
 mod error;
 mod folder;
@@ -19,6 +20,7 @@ mod plot;
 pub mod streams;
 mod watch;
 
+pub use chart::{Heatmap, heatmaps, histogram};
 pub use checkpoint::Progress;
 pub(crate) use checkpoint::write_weights;
 pub use error::{Error, Result};

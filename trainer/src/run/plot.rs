@@ -4,7 +4,10 @@ use super::{Error, Result};
 use image::RgbImage;
 use plotters::{
     coord::Shift,
-    prelude::{BitMapBackend, ChartBuilder, DrawingArea, IntoDrawingArea, IntoLogRange, LineSeries, PathElement},
+    prelude::{
+        BitMapBackend, ChartBuilder, DrawingArea, IntoDrawingArea, IntoLogRange, LineSeries, PathElement,
+        SeriesLabelPosition,
+    },
     style::{BLACK, Color, IntoFont, Palette, Palette99, WHITE, register_font},
 };
 use std::path::Path;
@@ -27,13 +30,21 @@ pub struct Series {
 /// # Errors
 /// What the drawing library says.
 pub fn plot(x_label: &str, y_label: &str, series: &[Series], logarithmic: bool) -> Result<RgbImage> {
-    let mut pixels = vec![255; (SIZE.0 * SIZE.1 * 3) as usize];
+    canvas(y_label, SIZE, |pixels| draw(pixels, x_label, y_label, series, logarithmic))
+}
+
+/// A white picture of this size that `draw` draws on. `what` is for errors.
+pub(super) fn canvas(
+    what: &str,
+    (width, height): (u32, u32),
+    draw: impl FnOnce(&mut [u8]) -> Result<(), String>,
+) -> Result<RgbImage> {
+    let mut pixels = vec![255; (width * height * 3) as usize];
     // A second registration under the same name changes nothing that matters.
     let _ = register_font("sans-serif", plotters::style::FontStyle::Normal, FONT);
-    draw(&mut pixels, x_label, y_label, series, logarithmic)
-        .map_err(|reason| Error::Picture { path: Path::new(y_label).to_owned(), reason })?;
-    RgbImage::from_raw(SIZE.0, SIZE.1, pixels)
-        .ok_or_else(|| Error::Picture { path: Path::new(y_label).to_owned(), reason: "wrong size".into() })
+    let wrong = |reason| Error::Picture { path: Path::new(what).to_owned(), reason };
+    draw(&mut pixels).map_err(wrong)?;
+    RgbImage::from_raw(width, height, pixels).ok_or_else(|| wrong("wrong size".into()))
 }
 
 fn draw(pixels: &mut [u8], x: &str, y: &str, series: &[Series], logarithmic: bool) -> Result<(), String> {
@@ -70,7 +81,11 @@ fn draw(pixels: &mut [u8], x: &str, y: &str, series: &[Series], logarithmic: boo
                     .legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 18, y)], colour.stroke_width(2)));
             }
             let mut legend = chart.configure_series_labels();
-            legend.label_font(font(15)).background_style(WHITE.mix(0.85)).border_style(BLACK.mix(0.3));
+            legend
+                .position(SeriesLabelPosition::LowerLeft)
+                .label_font(font(15))
+                .background_style(WHITE.mix(0.85))
+                .border_style(BLACK.mix(0.3));
             legend.draw().map_err(|error| error.to_string())?;
         }};
     }

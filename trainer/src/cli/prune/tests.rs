@@ -1,7 +1,11 @@
 //! Over the random pipeline of the fixtures.
 
 use super::*;
-use crate::{prune::read_routes, testing};
+use crate::{
+    cli::{report, route},
+    prune::read_routes,
+    testing,
+};
 use clap::Parser;
 use pleach_console::ConsoleArgs;
 use std::fs;
@@ -10,6 +14,33 @@ use std::fs;
 struct Cli {
     #[command(flatten)]
     prune: PruneArgs,
+}
+
+#[derive(Parser)]
+struct RouteCli {
+    #[command(flatten)]
+    route: route::RouteArgs,
+}
+
+#[derive(Parser)]
+struct ReportCli {
+    #[command(flatten)]
+    report: report::FamilyReportArgs,
+}
+
+/// What `route` prints.
+fn routed(words: &[&str]) -> anyhow::Result<serde_json::Value> {
+    let (printer, captured) = Printer::captured(ConsoleArgs::default().settings());
+    let arguments = RouteCli::try_parse_from([&["route", "--device", "cpu", "--json"], words].concat())?.route;
+    route::run(&arguments, &printer)?;
+    Ok(serde_json::from_str(&captured.out())?)
+}
+
+/// What `report` prints.
+fn reported(words: &[&str]) -> anyhow::Result<serde_json::Value> {
+    let (printer, captured) = Printer::captured(ConsoleArgs::default().settings());
+    report::run(&ReportCli::try_parse_from([&["report", "--json"], words].concat())?.report, &printer)?;
+    Ok(serde_json::from_str(&captured.out())?)
 }
 
 /// What the command returns, and prints.
@@ -47,6 +78,33 @@ fn router_and_experts_in_one_go() {
     // The base is found from the family's folder.
     let base = out.path().join("family").join(&family.manifest().base.source);
     assert!(base.join("model_index.json").is_file(), "{}", base.display());
+
+    // Routed again, a caption goes where it went; alone, too.
+    let root = out.path().join("family").display().to_string();
+    let again = out.path().join("again.jsonl").display().to_string();
+    let printed = routed(&[&root, "--captions", &pictures, "--out", &again]).unwrap();
+    assert_eq!(printed["captions"], 6);
+    assert_eq!(read_routes(Path::new(&again)).unwrap(), routes);
+    let alone = routed(&[&root, &routes[3].text]).unwrap();
+    assert_eq!(alone[0]["expert"].as_str(), Some(routes[3].expert.as_str()));
+    assert!(routed(&[&root]).unwrap_err().to_string().contains("nothing to route"));
+    assert!(routed(&[&root, "a star", "--captions", &pictures]).is_err());
+
+    // The report takes the routes beside the family, and may be made again.
+    for _ in 0..2 {
+        let printed = reported(&[&root]).unwrap();
+        let prompts: u64 = (0..2).map(|i| printed["experts"][i]["prompts"].as_u64().unwrap()).sum();
+        assert_eq!(prompts, 6);
+    }
+    let report = out.path().join("report");
+    let text = fs::read_to_string(report.join("report.md")).unwrap();
+    assert!(routes.iter().filter(|route| text.contains(&route.text)).count() >= 2, "{text}");
+    for picture in ["experts.png", "margins.png"] {
+        assert!(image::open(report.join(picture)).unwrap().width() > 100, "{picture}");
+    }
+    let message = format!("{:#}", reported(&[&root, "--out", &pictures]).unwrap_err());
+    assert!(message.contains("is not empty"), "{message}");
+    assert!(Path::new(&pictures).join("metadata.jsonl").is_file(), "what was there is gone");
 }
 
 #[test]
@@ -66,6 +124,10 @@ fn rules_cut_what_is_asked_for() {
         }
         let family = FamilyFolder::open(&out.join("family")).unwrap();
         assert!(family.router().is_none());
+        let root = out.join("family").display().to_string();
+        assert!(routed(&[&root, "a star"]).unwrap_err().to_string().contains("has no router"));
+        assert!(reported(&[&root]).unwrap()["experts"][0]["prompts"].is_null());
+        assert!(!out.join("report/margins.png").exists());
         assert_eq!(family.manifest().experts[0].made[0].method, method);
     }
 }

@@ -185,6 +185,24 @@ fn gates_learn_in_half_precision_and_with_less_memory() {
     assert!((half - expected).abs() < 0.01 * expected, "{half} is not near {expected}");
 }
 
+/// A sample differs from the mode where noise opens or closes gates that are near the threshold: codes begin near zero, but the offset
+/// opens nearly all of them, so it is taken away.
+#[test]
+fn experts_are_samples_or_modes() {
+    let bench = Bench::new();
+    let gates = |gates| {
+        let relaxation = Relaxation { offset: 0.0, ..Relaxation::default() };
+        let recipe = AptpRecipe { gates, relaxation, ..recipe() };
+        with(&bench, &recipe, |task| task.unwrap().experts().unwrap().swap_remove(0).gates)
+    };
+    let [sample, mode] = [Chosen::Sample, Chosen::Mode].map(gates);
+    let open = |gates: &[f32]| gates.iter().filter(|gate| **gate >= 0.5).count() as f64 / gates.len() as f64;
+    // Gumbel noise is positive with probability 1 - 1/e; logits of orthonormal rows are as often below zero as above.
+    assert!((open(&sample) - 0.63).abs() < 0.1, "{} of the sample are open", open(&sample));
+    assert!((open(&mode) - 0.5).abs() < 0.15, "{} of the mode are open", open(&mode));
+    assert_ne!(sample, mode);
+}
+
 #[test]
 fn recipes_that_no_run_can_have() {
     let bench = Bench::new();
