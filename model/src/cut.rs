@@ -3,10 +3,13 @@
 use crate::{
     architecture::{Architecture, PrunableSite, SiteKind},
     counter,
-    error::Result,
+    error::{Error, Result},
     unet::UNetConfig,
 };
-use std::{collections::HashMap, ops::Range};
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::Range,
+};
 
 /// What is kept of a parameter: ranges along one axis, ascending.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,6 +107,50 @@ impl Architecture {
             if kept == site.units { architecture } else { architecture.keep(&site.path, (0..kept).collect()) }
         })
     }
+
+    /// What is left of the full network of `config` where its parameters have these shapes; none for one that is not there. A module
+    /// without any is removed. How many units a site has can be seen, but not which: the first ones are named.
+    ///
+    /// # Errors
+    /// [`Error::Architecture`] for shapes that no part of this network has.
+    pub fn inferred(config: &UNetConfig, shape: impl Fn(&str) -> Option<Vec<usize>>) -> Result<Self> {
+        let at = counter::At { height: 8, width: 8, tokens: 1 };
+        let full = counter::unet(config, &Self::full(), at)?.tensors;
+        let mut left = Self::full();
+        for module in counter::unet_sites(config)?.into_iter().filter(|site| site.kind == SiteKind::Module) {
+            let inside = format!("{}.", module.path);
+            let mut parameters = full.iter().filter(|spec| spec.name.starts_with(&inside));
+            if !parameters.any(|spec| shape(&spec.name).is_some()) {
+                left = left.remove(module.path);
+            }
+        }
+        let coupling = Coupling::new(config)?;
+        let mut found: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+        for spec in &full {
+            // What is missing where something should be is seen when the parameters are bound.
+            let (Some(coupled), Some(stored)) = (coupling.of(&spec.name), shape(&spec.name)) else { continue };
+            let Coupled { site, axis, times, units } = coupled;
+            let wrong = |reason| Err(Error::Architecture { site: site.to_owned(), reason });
+            let length = spec.shape.get(axis).copied().unwrap_or(0) / units;
+            let have = stored.get(axis).copied().unwrap_or(0);
+            let count = have / length.max(1);
+            if count == 0 || count > units || count * length != have || !length.is_multiple_of(times) {
+                return wrong(format!("{} has the shape {stored:?}, which is no part of {:?}", spec.name, spec.shape));
+            }
+            match found.insert(site, (count, units)) {
+                Some((other, _)) if other != count => {
+                    return wrong(format!("{} has {count} units, its other parameters have {other}", spec.name));
+                }
+                _ => {}
+            }
+        }
+        for (site, (count, units)) in found {
+            if count < units {
+                left = left.keep(site, (0..count).collect());
+            }
+        }
+        Ok(left)
+    }
 }
 
 #[cfg(test)]
@@ -169,6 +216,32 @@ mod tests {
             counter::unet(&config(), &architecture, at).unwrap().tensors
         };
         assert_eq!(of(also), of(level));
+    }
+
+    #[test]
+    fn shapes_tell_what_is_left() {
+        let at = counter::At { height: 8, width: 8, tokens: 1 };
+        let sites = counter::unet_sites(&config()).unwrap();
+        let shapes = |architecture: &Architecture| -> HashMap<String, Vec<usize>> {
+            let tensors = counter::unet(&config(), architecture, at).unwrap().tensors;
+            tensors.into_iter().map(|spec| (spec.name, spec.shape)).collect()
+        };
+        let inferred = |shapes: &HashMap<String, Vec<usize>>| {
+            Architecture::inferred(&config(), |name| shapes.get(name).cloned()).map_err(|error| error.to_string())
+        };
+        assert_eq!(inferred(&shapes(&Architecture::full())).unwrap(), Architecture::full());
+        for share in [0.3, 0.5, 0.9] {
+            let architecture = Architecture::uniform(&sites, share).remove("down_blocks.0.resnets.1");
+            let found = inferred(&shapes(&architecture)).unwrap();
+            // The same but for what is said about the removed module's inside.
+            assert_eq!(shapes(&found), shapes(&architecture));
+            assert!(found.is_removed("down_blocks.0.resnets.1"));
+        }
+        let mut wrong = shapes(&Architecture::full());
+        wrong.insert("mid_block.resnets.0.conv1.weight".into(), vec![60, 1280, 3, 3]);
+        assert!(inferred(&wrong).unwrap_err().contains("mid_block.resnets.0.conv1.weight has the shape"));
+        wrong.insert("mid_block.resnets.0.conv1.weight".into(), vec![80, 1280, 3, 3]);
+        assert!(inferred(&wrong).unwrap_err().contains("its other parameters have"), "{:?}", inferred(&wrong));
     }
 
     #[test]

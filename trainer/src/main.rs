@@ -22,6 +22,8 @@ enum Command {
     Doctor(ReportArgs),
     /// Fine-tune a student, pruned or not, with its teacher beside it
     Finetune(cli::finetune::FinetuneArgs),
+    /// Make a family of files that APTP's authors published
+    ImportAptp(cli::import_aptp::ImportArgs),
     /// Make the base model of the small world from nothing
     Pretrain(cli::pretrain::PretrainArgs),
     /// Make a family of smaller networks out of one, with a router that chooses by the prompt
@@ -43,6 +45,7 @@ fn main() -> std::process::ExitCode {
         Command::Cache(arguments) => cli::cache::run(arguments, printer),
         Command::Doctor(report) => doctor(report, printer),
         Command::Finetune(arguments) => cli::finetune::run(arguments, printer),
+        Command::ImportAptp(arguments) => cli::import_aptp::run(arguments, printer),
         Command::Pretrain(arguments) => cli::pretrain::run(arguments, printer),
         Command::Prune(arguments) => cli::prune::run(arguments, printer),
         Command::Report(arguments) => cli::report::run(arguments, printer),

@@ -3,6 +3,7 @@
 pub mod cache;
 mod checkpoint;
 pub mod finetune;
+pub mod import_aptp;
 mod place;
 pub mod pretrain;
 pub mod prune;

@@ -13,8 +13,8 @@ use crate::{
     finetune::{Latents, Making},
     libtorch::libtorch,
     prune::{
-        Aptp, AptpRecipe, AptpSetting, BkSdm, BkSdmSize, ENCODER_FILES, NewFamily, NewRouter, PromptRouter, Pruner,
-        Ranking, Sample, TaylorRecipe, magnitude, route, taylor, write_routes,
+        Aptp, AptpRecipe, AptpSetting, BkSdm, BkSdmSize, ENCODER_FILES, NewExpert, NewFamily, NewRouter, PromptRouter,
+        Pruner, Ranking, Sample, TaylorRecipe, magnitude, route, taylor, write_routes,
     },
     run::{self, Outcome, RunFolder, Start, named, streams, train},
 };
@@ -264,7 +264,7 @@ fn prune(arguments: &PruneArgs, printer: &Printer, interrupt: &Interrupt) -> any
     let family = NewFamily {
         teacher: &base.teacher,
         source: seen_from(&root, &base.folder)?,
-        experts: (0..).zip(pruned.experts).map(|(i, expert)| (format!("expert-{i}"), expert)).collect(),
+        experts: (0..).zip(pruned.experts).map(|(i, left)| NewExpert::cut(format!("expert-{i}"), left)).collect(),
         router: pruned.router,
         at: base.at(),
         method: recipe.method.name(),
@@ -479,7 +479,7 @@ fn check_captions(dataset: &dyn Dataset, experts: usize) -> anyhow::Result<()> {
 }
 
 /// The path to a folder from another one, with `/`.
-fn seen_from(from: &Path, to: &Path) -> anyhow::Result<String> {
+pub(super) fn seen_from(from: &Path, to: &Path) -> anyhow::Result<String> {
     let absolute = |path: &Path| std::path::absolute(path);
     let (from, to) = (absolute(from)?, absolute(to)?);
     let shared = from.components().zip(to.components()).take_while(|(a, b)| a == b).count();

@@ -19,7 +19,7 @@ use crate::{
 use image::RgbImage;
 use pleach_model::{
     architecture::Architecture,
-    checkpoint::{Bound, Spelling},
+    checkpoint::{Bound, Checkpoint, Spelling},
     counter,
     cut::Cuts,
     files::{self, AtomicFolder, Overwrite},
@@ -122,27 +122,44 @@ impl Teacher {
     /// An architecture of another network, weights that do not fit.
     pub fn cut(&self, architecture: &Architecture) -> Result<(Vec<(String, Tensor)>, Dtype)> {
         let cuts = Cuts::new(&self.config, architecture)?;
-        let at = counter::At { height: 8, width: 8, tokens: 1 };
-        let specs = counter::unet(&self.config, architecture, at)?.tensors;
-        self.bound(|bound| {
-            let first = specs.first().map(|spec| bound.get(&spec.name)).transpose()?;
-            let dtype = first.map_or(Dtype::F32, |view| view.dtype);
-            let torch = Torch::new(Device::Cpu, dtype)?;
-            let source = CutWeights::new(bound, &cuts);
-            let cut = |spec: TensorSpec| {
-                let value = source.parameter(&torch, &spec)?;
-                Ok((spec.name, value.tensor().shallow_clone()))
-            };
-            Ok((specs.into_iter().map(cut).collect::<Result<_>>()?, dtype))
-        })
+        self.bound(|bound| self.tensors(architecture, bound, &CutWeights::new(bound, &cuts)))
+    }
+
+    /// The tensors of what an architecture leaves of it out of a checkpoint of its own, as they are stored, and their type.
+    ///
+    /// # Errors
+    /// An architecture of another network, weights that do not fit.
+    pub fn stored(&self, architecture: &Architecture, own: &Checkpoint) -> Result<(Vec<(String, Tensor)>, Dtype)> {
+        let bound = own.bind(&self.specs(architecture)?, Spelling::Unet)?;
+        self.tensors(architecture, &bound, &Weights::new(&bound))
+    }
+
+    /// The parameters that an architecture leaves.
+    fn specs(&self, architecture: &Architecture) -> Result<Vec<TensorSpec>> {
+        Ok(counter::unet(&self.config, architecture, counter::At { height: 8, width: 8, tokens: 1 })?.tensors)
+    }
+
+    fn tensors(
+        &self,
+        architecture: &Architecture,
+        bound: &Bound<'_>,
+        source: &impl Source<Torch>,
+    ) -> Result<(Vec<(String, Tensor)>, Dtype)> {
+        let specs = self.specs(architecture)?;
+        let first = specs.first().map(|spec| bound.get(&spec.name)).transpose()?;
+        let dtype = first.map_or(Dtype::F32, |view| view.dtype);
+        let torch = Torch::new(Device::Cpu, dtype)?;
+        let take = |spec: TensorSpec| {
+            let value = source.parameter(&torch, &spec)?;
+            Ok((spec.name, value.tensor().shallow_clone()))
+        };
+        Ok((specs.into_iter().map(take).collect::<Result<_>>()?, dtype))
     }
 
     /// Its tensors, handed to `use_`.
     pub(crate) fn bound<T>(&self, use_: impl FnOnce(&Bound<'_>) -> Result<T>) -> Result<T> {
         let checkpoint = self.network.weights(None)?;
-        let at = counter::At { height: 8, width: 8, tokens: 1 };
-        let tensors = counter::unet(&self.config, &Architecture::full(), at)?.tensors;
-        use_(&checkpoint.bind(&tensors, Spelling::Unet)?)
+        use_(&checkpoint.bind(&self.specs(&Architecture::full())?, Spelling::Unet)?)
     }
 }
 

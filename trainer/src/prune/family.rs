@@ -13,6 +13,7 @@ use crate::{
 };
 use pleach_model::{
     architecture::Architecture,
+    checkpoint::Checkpoint,
     counter::{self, At},
     family::{ENCODER, EXPERTS, GATES, ROUTER},
     files::{AtomicFolder, Overwrite},
@@ -42,14 +43,31 @@ pub struct NewRouter {
     pub encoder: PathBuf,
 }
 
+/// An expert that becomes part of a family.
+pub struct NewExpert {
+    /// Its name.
+    pub name: String,
+    /// What is left of it.
+    pub architecture: Architecture,
+    /// Its weights, where they are not to be cut out of the base.
+    pub weights: Option<Checkpoint>,
+}
+
+impl NewExpert {
+    /// One that is cut out of the base.
+    pub fn cut(name: impl Into<String>, architecture: Architecture) -> Self {
+        Self { name: name.into(), architecture, weights: None }
+    }
+}
+
 /// What makes a family.
 pub struct NewFamily<'a> {
     /// The network that the experts are cut out of.
     pub teacher: &'a Teacher,
     /// Where its pipeline is, see [`Base::source`].
     pub source: String,
-    /// Name and architecture of each expert.
-    pub experts: Vec<(String, Architecture)>,
+    /// The experts, in the order of the router.
+    pub experts: Vec<NewExpert>,
     /// What chooses between them.
     pub router: Option<NewRouter>,
     /// Sizes that are served.
@@ -74,14 +92,21 @@ impl NewFamily<'_> {
         let files = base_files(teacher.folder())?;
         let router = router.map(|router| router.write(root)).transpose()?;
         let mut list = Vec::with_capacity(experts.len());
-        for (name, architecture) in experts {
+        for NewExpert { name, architecture, weights } in experts {
             let inside = format!("{EXPERTS}/{name}/unet");
-            let (tensors, dtype) = teacher.cut(&architecture)?;
+            let (tensors, dtype) = match &weights {
+                None => teacher.cut(&architecture)?,
+                Some(own) => teacher.stored(&architecture, own)?,
+            };
             write_student(&root.join(&inside), teacher, &architecture, &tensors, dtype)?;
             drop(tensors);
             let left = count(&architecture)?;
             let entry = |file| FileEntry::of(root, format!("{inside}/{file}"));
-            let made = Made { method: method.clone(), recipe: recipe.clone(), parents: files.clone() };
+            let parents = match &weights {
+                None => files.clone(),
+                Some(own) => vec![beside(own.path())?],
+            };
+            let made = Made { method: method.clone(), recipe: recipe.clone(), parents };
             let expert = FamilyExpert {
                 name,
                 files: STUDENT_FILES.into_iter().map(entry).collect::<manifest::Result<_>>()?,
@@ -129,6 +154,12 @@ impl NewRouter {
         let files = [ROUTER.to_owned()].into_iter().chain(encoder).map(|file| FileEntry::of(root, file));
         Ok(RouterEntry { config: self.config, files: files.collect::<manifest::Result<_>>()? })
     }
+}
+
+/// A file by its name.
+fn beside(path: &Path) -> Result<FileEntry> {
+    let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    Ok(FileEntry::of(path.parent().unwrap_or(path), name)?)
 }
 
 /// Configuration and weights of a base's UNet, by their paths in its pipeline.

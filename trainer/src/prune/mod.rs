@@ -2,6 +2,7 @@
 
 mod aptp;
 mod family;
+mod import;
 mod importance;
 mod masks;
 mod pruner;
@@ -10,7 +11,8 @@ mod routes;
 mod routing;
 
 pub use aptp::{Aptp, AptpRecipe, AptpSetting, ArchitectureLosses, Chosen, LearntExpert};
-pub use family::{ENCODER_FILES, NewFamily, NewRouter};
+pub use family::{ENCODER_FILES, NewExpert, NewFamily, NewRouter};
+pub use import::{Published, inferred, published};
 pub use importance::{Sample, TaylorRecipe, magnitude, taylor};
 pub use masks::{Masks, Placement};
 pub use pruner::{BkSdm, BkSdmSize, Pruner, Ranking};

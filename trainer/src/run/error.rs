@@ -42,6 +42,14 @@ pub enum Error {
         /// What is left where everything is pruned that can be.
         least: f64,
     },
+    /// A file that is no part of a published family.
+    #[error("{} is not what the family needs: {reason}", path.display())]
+    Import {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The folder holds a run that was not asked to go on.
     #[error("{} holds a run already: continue it with --resume, or choose another folder", folder.display())]
     Exists {

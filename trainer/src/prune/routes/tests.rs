@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     data::ImageFolder,
-    prune::{Aptp, AptpRecipe, AptpSetting, NewFamily, NewRouter},
+    prune::{Aptp, AptpRecipe, AptpSetting, NewExpert, NewFamily, NewRouter},
     run::{self, LoopSettings},
     testing::Bench,
 };
@@ -43,12 +43,16 @@ impl Made {
         };
         let task = Aptp::new(setting, bench.batches(2, 0)).unwrap();
         let experts = task.experts().unwrap();
-        let names = ["large", "small"].map(str::to_owned);
+        let names = ["large", "small"];
         let relaxation = recipe.relaxation;
         let new = NewFamily {
             teacher: &bench.teacher,
             source: "../base".into(),
-            experts: names.into_iter().zip(experts.iter().map(|expert| expert.architecture.clone())).collect(),
+            experts: names
+                .into_iter()
+                .zip(&experts)
+                .map(|(name, e)| NewExpert::cut(name, e.architecture.clone()))
+                .collect(),
             router: Some(NewRouter {
                 config: RouterConfig { features: sentences.features(), experts: 2, relaxation, noise },
                 tensors: run::named(&task),
@@ -198,7 +202,7 @@ fn a_family_without_a_router_has_no_routes() {
     let new = NewFamily {
         teacher: &bench.teacher,
         source: "../base".into(),
-        experts: vec![("only".into(), pleach_model::architecture::Architecture::full())],
+        experts: vec![NewExpert::cut("only", pleach_model::architecture::Architecture::full())],
         router: None,
         at: At { height: 8, width: 8, tokens: 77 },
         method: "uniform".into(),
