@@ -10,13 +10,18 @@ use crate::cargo;
 /// A benchmark: its name, the package that has it as a bench target of the same name, and what it measures.
 type Bench = (&'static str, &'static str, &'static str);
 
-const BENCHES: [Bench; 5] = [
+const BENCHES: [Bench; 6] = [
     (
         "ablation",
         "pleach-tests",
         "fine-tune a half-wide student with and without distillation: Frechet distance against steps",
     ),
     ("export", "pleach-exporter", "export Stable Diffusion 2.1's UNet to ONNX: seconds, peak memory, bytes"),
+    (
+        "family",
+        "pleach-tests",
+        "prune to a family by APTP and to single experts by rules, fine-tune all alike: routing, Frechet distance",
+    ),
     ("load", "pleach-tests", "open that UNet in ONNX Runtime in every way there is: seconds, private memory"),
     ("step", "pleach-tests", "one UNet step in ONNX Runtime beside libtorch: medians, ratio, peak memory, load time"),
     (

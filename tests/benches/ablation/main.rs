@@ -5,16 +5,16 @@
 //! Runtime) are compared with those of rendered pictures: the Frechet distance, and how often the judge finds what was asked.
 //! What is done is kept: the command goes on where it stopped.
 
-mod learning;
-mod looking;
-mod report;
-
 use anyhow::{Context, Result};
 use clap::Parser;
-use learning::{Bench, CONFIGURATIONS, CUT, TEACHER};
-use looking::Looker;
 use pleach_console::{ConsoleArgs, ExitCode, Printer, run};
-use report::{Outcome, Results};
+use pleach_model::{architecture::Architecture, counter};
+use pleach_tests::world::{
+    learning::{Extent, Ground, Pace, Student},
+    looking::{Found, Looker},
+    results::{Outcome, Results},
+};
+use pleach_trainer::finetune::{Init, LossRecipe, TrainRecipe};
 use std::path::PathBuf;
 
 /// Fine-tune a pruned student with and without distillation, from the teacher's weights and from random ones
@@ -26,7 +26,7 @@ struct Cli {
     /// Where runs and results are kept
     #[arg(long, default_value = "target/ablation")]
     work: PathBuf,
-    /// Where table and plot are written
+    /// Where the plot is written
     #[arg(long, default_value = "docs")]
     docs: PathBuf,
     /// Pictures to learn from
@@ -63,6 +63,41 @@ struct Cli {
     console: ConsoleArgs,
 }
 
+/// A way to fine-tune.
+struct Configuration {
+    /// What table and plot call it.
+    name: &'static str,
+    diffusion: bool,
+    distillation: bool,
+    init: Init,
+}
+
+/// Figures 4 and 5.
+const CONFIGURATIONS: [Configuration; 4] = [
+    Configuration { name: "diffusion", diffusion: true, distillation: false, init: Init::Teacher },
+    Configuration { name: "distillation", diffusion: false, distillation: true, init: Init::Teacher },
+    Configuration { name: "both", diffusion: true, distillation: true, init: Init::Teacher },
+    Configuration { name: "both, random weights", diffusion: true, distillation: true, init: Init::Random },
+];
+/// The whole teacher.
+const TEACHER: &str = "the teacher itself";
+/// What is cut out of it, before it learns.
+const CUT: &str = "nothing: cut, not fine-tuned";
+
+impl Configuration {
+    fn recipe(&self, pace: &Pace, seed: u64) -> TrainRecipe {
+        let paper = LossRecipe::paper();
+        let weight = |used: bool, weight: f64| if used { weight } else { 0.0 };
+        let loss = LossRecipe {
+            diffusion: weight(self.diffusion, paper.diffusion),
+            output: weight(self.distillation, paper.output),
+            features: weight(self.distillation, paper.features),
+            ..paper
+        };
+        TrainRecipe { init: self.init, loss, ..pace.recipe(seed) }
+    }
+}
+
 fn main() -> std::process::ExitCode {
     // SAFETY: no other thread runs yet.
     unsafe { pleach_runtime::engine::disable_telemetry() };
@@ -78,34 +113,42 @@ fn main() -> std::process::ExitCode {
 fn ablate(cli: &Cli, printer: &Printer) -> Result<ExitCode> {
     std::fs::create_dir_all(&cli.work).with_context(|| format!("cannot make {}", cli.work.display()))?;
     let mut results = Results::open(&cli.work.join("results.jsonl"))?;
-    let bench = Bench::open(cli)?;
-    let mut looker = Looker::open(cli)?;
+    let Cli { pictures, drawn, guidance, steps, every, batch, rate, .. } = *cli;
+    let ground = Ground::open(&cli.base, &cli.work, &Extent { pictures, drawn, guidance })?;
+    let mut looker = Looker::open(&cli.base, &cli.work, drawn)?;
+    let captions = ground.all();
     let mut judge = |name: &str, seed, step, pictures: &[_]| -> Result<Outcome> {
-        let outcome = looker.look(name, seed, step, pictures)?;
-        let Outcome { frechet, found, .. } = &outcome;
+        let found = looker.look(&captions, pictures)?;
+        let Found { frechet, exact } = &found;
         printer
-            .status("Found", format_args!("{name}, seed {seed}, step {step}: Frechet {frechet:.2}, found {found:.3?}"));
-        Ok(outcome)
+            .status("Found", format_args!("{name}, seed {seed}, step {step}: Frechet {frechet:.2}, found {exact:.3?}"));
+        Ok(Outcome::new(name, seed, step, found))
     };
+    let sites = counter::unet_sites(ground.teacher.config())?;
     for (name, width) in [(TEACHER, 1.0), (CUT, cli.width)] {
         if !results.has(name, 0) {
-            let pictures = bench.untrained(cli, width)?;
+            let pictures = ground.untrained(&Architecture::uniform(&sites, width))?;
             results.add(vec![judge(name, 0, 0, &pictures)?])?;
         }
     }
+    let (left, pace) = (Architecture::uniform(&sites, cli.width), Pace { steps, every, batch, rate });
     for seed in 0..cli.seeds {
-        for configuration in CONFIGURATIONS {
-            if results.has(configuration.name, seed) {
+        for configuration in &CONFIGURATIONS {
+            let name = configuration.name;
+            if results.has(name, seed) {
                 continue;
             }
-            printer.status("Training", format_args!("{}, seed {seed}", configuration.name));
-            let looks = bench.fine_tune(cli, &configuration, seed)?;
-            let outcomes = looks.iter().map(|(step, pictures)| judge(configuration.name, seed, *step, pictures));
+            printer.status("Training", format_args!("{name}, seed {seed}"));
+            let recipe = configuration.recipe(&pace, seed);
+            let student = Student { recipe: &recipe, left: &left, part: None, captions: &captions };
+            let folder = cli.work.join(format!("{}-{seed}", name.replace([',', ' '], "")));
+            let looks = ground.fine_tune(&student, &folder)?;
+            let outcomes = looks.iter().map(|(step, pictures)| judge(name, seed, *step, pictures));
             results.add(outcomes.collect::<Result<_>>()?)?;
         }
     }
-    let table = results.table();
-    results.plot(&cli.docs.join("ablation.png"))?;
-    printer.raw(table.as_bytes())?;
+    let names = CONFIGURATIONS.each_ref().map(|configuration| configuration.name);
+    results.plot(&cli.docs.join("ablation.png"), &names, &[TEACHER])?;
+    printer.raw(results.table("fine-tuned with", &names, &[CUT, TEACHER]).as_bytes())?;
     Ok(ExitCode::Done)
 }

@@ -10,13 +10,13 @@ use crate::{
     data::{Dataset, Position},
     diffusion::Diffusion,
     encoders::Sentences,
-    finetune::{Latents, Making},
+    finetune::Making,
     libtorch::libtorch,
     prune::{
         Aptp, AptpRecipe, AptpSetting, BkSdm, BkSdmSize, ENCODER_FILES, NewExpert, NewFamily, NewRouter, PromptRouter,
         Pruner, Ranking, Sample, TaylorRecipe, magnitude, route, taylor, write_routes,
     },
-    run::{self, Outcome, RunFolder, Start, named, streams, train},
+    run::{self, Outcome, RunFolder, Start, named, train},
 };
 use clap::{Args, ValueEnum};
 use pleach_console::{ExitCode, Interrupt, Printer, RecipeArgs, ReportArgs, human};
@@ -36,7 +36,7 @@ use std::{
     collections::HashSet,
     path::{Path, PathBuf},
 };
-use tch::{Device, Tensor, no_grad};
+use tch::Device;
 
 /// The router's sentence encoder where the recipe names none.
 const SENTENCES: &str = "sentence-transformers/all-MiniLM-L6-v2";
@@ -375,12 +375,9 @@ fn felt(
         seed,
         device: wanted.device,
     };
-    let Latents { latents, context, .. } = no_grad(|| batches.next(0, &making))?;
-    let noise = streams::noise(seed, streams::Use::Noise, 0).randn(latents.numel());
-    let noise = Tensor::f_from_slice(&noise)?.f_reshape(latents.size())?.f_to_device(wanted.device)?;
+    let sample = Sample::next(&mut batches, &making)?;
     let diffusion = Diffusion::new(&source.base.schedule, None, wanted.device)?;
     let bar = printer.progress(diffusion.timesteps() as u64, "Weighing", "timesteps");
-    let sample = Sample { latents: &latents, noise: &noise, context: &context };
     let done = |timestep: usize, _| bar.set(timestep as u64 + 1);
     let scores = taylor(&source.base.teacher, layout, &diffusion, &sample, looked, &done)?;
     drop(bar);

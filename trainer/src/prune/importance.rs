@@ -2,8 +2,8 @@
 
 use crate::{
     diffusion::Diffusion,
-    finetune::Teacher,
-    run::{Result, number},
+    finetune::{Batches, Latents, Making, Teacher},
+    run::{Result, number, streams},
     torch::{Torch, Value, Variables, Weights, kind},
 };
 use pleach_model::{
@@ -17,7 +17,7 @@ use pleach_model::{
 };
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind, Tensor, no_grad};
 
 /// Sums over everything that belongs to each unit in a parameter, `[units]`, and how many channels of it a unit has.
 fn unit_sums(coupled: Coupled<'_>, values: &Tensor) -> Result<(Vec<f64>, usize)> {
@@ -86,13 +86,26 @@ impl Default for TaylorRecipe {
 }
 
 /// What SPDM's importance is measured on.
-pub struct Sample<'a> {
+pub struct Sample {
     /// Latents `[B, C, H, W]`.
-    pub latents: &'a Tensor,
+    pub latents: Tensor,
     /// Noise of the same shape, for all timesteps.
-    pub noise: &'a Tensor,
+    pub noise: Tensor,
     /// Embeddings `[B, N, D]`.
-    pub context: &'a Tensor,
+    pub context: Tensor,
+}
+
+impl Sample {
+    /// The next batch, with noise for the seed of `making`.
+    ///
+    /// # Errors
+    /// What the data say.
+    pub fn next(batches: &mut Batches, making: &Making<'_>) -> Result<Self> {
+        let Latents { latents, context, .. } = no_grad(|| batches.next(0, making))?;
+        let noise = streams::noise(making.seed, streams::Use::Noise, 0).randn(latents.numel());
+        let noise = Tensor::f_from_slice(&noise)?.f_reshape(latents.size())?.f_to_device(making.device)?;
+        Ok(Self { latents, noise, context })
+    }
 }
 
 /// Importance by first-order Taylor expansion (SPDM, Fang et al. 2023): of everything that belongs to a unit the sum of `|w g|`, where `g`
@@ -105,7 +118,7 @@ pub fn taylor(
     teacher: &Teacher,
     layout: &VectorLayout,
     diffusion: &Diffusion,
-    sample: &Sample<'_>,
+    sample: &Sample,
     recipe: TaylorRecipe,
     done: &dyn Fn(usize, f64),
 ) -> Result<Vec<f64>> {
@@ -117,11 +130,11 @@ pub fn taylor(
         Ok((unet, source.into_list()))
     })?;
     let value = |tensor: &Tensor| -> Result<Value> { Ok(Value::try_from(tensor.f_to_kind(kind(Dtype::F32))?)?) };
-    let context = value(sample.context)?;
+    let context = value(&sample.context)?;
     let batch = sample.latents.size().first().copied().unwrap_or(0) as usize;
     let mut largest = 0.0;
     for timestep in (0..diffusion.timesteps()).step_by(recipe.every.max(1)) {
-        let noised = diffusion.add(sample.latents, sample.noise, &vec![timestep as i64; batch])?;
+        let noised = diffusion.add(&sample.latents, &sample.noise, &vec![timestep as i64; batch])?;
         let inputs = (value(&noised.sample)?, value(&noised.timesteps)?);
         let prediction = unet.forward(&Pass::plain(&torch), &inputs.0, &inputs.1, &context)?;
         let loss = diffusion.loss(prediction.tensor(), &noised)?;

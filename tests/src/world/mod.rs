@@ -1,9 +1,16 @@
-//! The small world's base model, and what its judge should find.
+//! The small world's base model, what its judge should find, and students of it that are compared.
+
+pub mod learning;
+pub mod looking;
+pub mod results;
 
 use pleach_evaluator::judge::Asked;
 use pleach_model::vision::Head;
 use pleach_trainer::world::Scene;
 use std::path::{Path, PathBuf};
+
+/// Seed of captions that no training used, for pictures that are compared.
+pub const UNSEEN: u64 = 0x756e_7365_656e;
 
 /// The base model as it is shipped: a diffusers pipeline, and beside its parts the judge.
 pub fn base() -> PathBuf {

@@ -1,10 +1,6 @@
 //! What the judge makes of pictures.
 
-use super::{
-    Cli,
-    learning::{UNSEEN, judge},
-    report::Outcome,
-};
+use super::{UNSEEN, asked};
 use anyhow::{Context, Result};
 use image::RgbImage;
 use pleach_evaluator::{
@@ -14,8 +10,8 @@ use pleach_evaluator::{
 use pleach_exporter::export::{self, export};
 use pleach_model::tensor::Dtype;
 use pleach_runtime::engine::{Engine, EngineOptions};
-use pleach_tests::world::asked;
 use pleach_trainer::world;
+use std::{collections::BTreeMap, path::Path};
 
 /// Seed of the rendered pictures that others are compared with.
 const RENDERED: u64 = 0x7265_6e64_6572;
@@ -31,28 +27,45 @@ pub struct Looker {
     asked: Vec<Asked>,
 }
 
+/// What was found in pictures.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Found {
+    /// Frechet distance to rendered pictures, over the judge's features.
+    pub frechet: f64,
+    /// For each head, the share of pictures in which it finds what was asked and nothing else.
+    pub exact: BTreeMap<String, f64>,
+}
+
 impl Looker {
-    pub fn open(cli: &Cli) -> Result<Self> {
-        let folder = cli.work.join("judge");
+    /// The judge beside a pipeline's parts, exported into `work`, for so many unseen captions.
+    ///
+    /// # Errors
+    /// A judge that cannot be exported or opened.
+    pub fn open(base: &Path, work: &Path, drawn: usize) -> Result<Self> {
+        let folder = work.join("judge");
         let options = export::Options { precision: Dtype::F32, variant: None, overwrite: true, verify: None };
-        export(&judge(cli), &folder, &options, &())?;
+        export(&base.join("judge"), &folder, &options, &())?;
         let engine = Engine::start(&EngineOptions::default())?;
         let mut classifier = Classifier::open(&engine, &folder)?;
         let pictures: Vec<RgbImage> = (0..COUNT).map(|index| world::sample(RENDERED, index).scene.draw()).collect();
         let rendered = gaussian(&look(&mut classifier, &pictures)?)?;
-        let asked = (0..cli.drawn as u64).map(|index| asked(&world::sample(UNSEEN, index).scene, classifier.heads()));
+        let asked = (0..drawn as u64).map(|index| asked(&world::sample(UNSEEN, index).scene, classifier.heads()));
         let asked =
             asked.collect::<Option<_>>().context("the judge has other heads than the small world has labels")?;
         Ok(Self { classifier, rendered, asked })
     }
 
-    pub fn look(&mut self, name: &str, seed: u64, step: u64, pictures: &[RgbImage]) -> Result<Outcome> {
+    /// Looks at a picture for each of these captions.
+    ///
+    /// # Errors
+    /// Too few pictures for a distribution.
+    pub fn look(&mut self, captions: &[usize], pictures: &[RgbImage]) -> Result<Found> {
         let seen = look(&mut self.classifier, pictures)?;
         let frechet = frechet_distance(&gaussian(&seen)?, &self.rendered)?;
-        let judged: Vec<(&Asked, Seen)> = self.asked.iter().zip(seen).collect();
+        let asked = captions.iter().filter_map(|&number| self.asked.get(number));
+        let judged: Vec<(&Asked, Seen)> = asked.zip(seen).collect();
         let heads = score(self.classifier.heads(), &judged)?;
-        let found = heads.into_iter().map(|head| (head.head, head.exact.rate)).collect();
-        Ok(Outcome { name: name.to_owned(), seed, step, frechet, found })
+        Ok(Found { frechet, exact: heads.into_iter().map(|head| (head.head, head.exact.rate)).collect() })
     }
 }
 

@@ -1,6 +1,6 @@
-//! Results as they are kept, and as table and plot.
+//! Results of students as they are kept, and as table and plot.
 
-use super::learning::{CONFIGURATIONS, CUT, TEACHER};
+use super::looking::Found;
 use anyhow::{Context, Result};
 use pleach_trainer::run::{Series, plot};
 use serde::{Deserialize, Serialize};
@@ -15,12 +15,24 @@ use std::{
 /// What was found in the pictures that one student drew.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Outcome {
+    /// What it is called.
     pub name: String,
+    /// Seed of the run.
     pub seed: u64,
+    /// Steps that it had learnt.
     pub step: u64,
+    /// See [`Found`].
     pub frechet: f64,
     /// For each head, the share of pictures in which it finds what was asked and nothing else.
     pub found: BTreeMap<String, f64>,
+}
+
+impl Outcome {
+    /// Of a student of this name, with a seed, after so many steps.
+    pub fn new(name: &str, seed: u64, step: u64, found: Found) -> Self {
+        let Found { frechet, exact } = found;
+        Self { name: name.to_owned(), seed, step, frechet, found: exact }
+    }
 }
 
 /// All that is known so far.
@@ -30,17 +42,25 @@ pub struct Results {
 }
 
 impl Results {
+    /// What a file holds; nothing where there is none.
+    ///
+    /// # Errors
+    /// A file that holds something else.
     pub fn open(path: &Path) -> Result<Self> {
         let text = if path.is_file() { fs::read_to_string(path)? } else { String::new() };
         let outcomes = text.lines().map(serde_json::from_str).collect::<Result<_, _>>();
         Ok(Self { path: path.to_owned(), outcomes: outcomes.with_context(|| path.display().to_string())? })
     }
 
+    /// Whether there are results of this student with this seed.
     pub fn has(&self, name: &str, seed: u64) -> bool {
         self.outcomes.iter().any(|outcome| outcome.name == name && outcome.seed == seed)
     }
 
     /// Keeps the results of one run.
+    ///
+    /// # Errors
+    /// The file cannot be written.
     pub fn add(&mut self, outcomes: Vec<Outcome>) -> Result<()> {
         let mut lines = String::new();
         for outcome in &outcomes {
@@ -61,14 +81,15 @@ impl Results {
         self.outcomes.iter().filter(|outcome| outcome.name == name && outcome.step == step).collect()
     }
 
-    /// Markdown: for each way to fine-tune the Frechet distance at each look, mean and range over seeds, and what the judge found at the end.
-    pub fn table(&self) -> String {
+    /// Markdown: for each of these students the Frechet distance at each look, mean and range over seeds, and what the judge found at the end;
+    /// then the same of what learnt nothing.
+    pub fn table(&self, heading: &str, students: &[&str], untrained: &[&str]) -> String {
         let steps = self.steps();
-        let mut text = String::from("| fine-tuned with |");
+        let mut text = format!("| {heading} |");
         steps.iter().for_each(|step| write!(text, " step {step} |").unwrap_or_default());
         text += " style, shape, colour right at the end |\n|---|";
         text += &"---|".repeat(steps.len() + 1);
-        for name in CONFIGURATIONS.iter().map(|configuration| configuration.name) {
+        for name in students {
             write!(text, "\n| {name} |").unwrap_or_default();
             for &step in &steps {
                 let all: Vec<f64> = self.of(name, step).iter().map(|outcome| outcome.frechet).collect();
@@ -77,7 +98,7 @@ impl Results {
             let last = steps.last().map(|&step| self.of(name, step)).unwrap_or_default();
             write!(text, " {} |", shares(&last)).unwrap_or_default();
         }
-        for untrained in [CUT, TEACHER].iter().flat_map(|name| self.of(name, 0)) {
+        for untrained in untrained.iter().flat_map(|name| self.of(name, 0)) {
             let empty = " |".repeat(steps.len().saturating_sub(1));
             let Outcome { name, frechet, .. } = untrained;
             write!(text, "\n| {name} | {frechet:.1}, before any step |{empty} {} |", shares(&[untrained]))
@@ -86,20 +107,23 @@ impl Results {
         text + "\n"
     }
 
-    /// Means over seeds against steps.
-    pub fn plot(&self, path: &Path) -> Result<()> {
+    /// Mean Frechet distances over seeds against steps; that of what learnt nothing as a level.
+    ///
+    /// # Errors
+    /// A picture that cannot be drawn or written.
+    pub fn plot(&self, path: &Path, students: &[&str], levels: &[&str]) -> Result<()> {
         let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
-        let series = CONFIGURATIONS.iter().map(|configuration| {
+        let series = students.iter().map(|name| {
             let point = |&step: &u64| {
-                let all: Vec<f64> = self.of(configuration.name, step).iter().map(|outcome| outcome.frechet).collect();
-                (step as f64, mean(&all))
+                let all: Vec<f64> = self.of(name, step).iter().map(|outcome| outcome.frechet).collect();
+                (!all.is_empty()).then(|| (step as f64, mean(&all)))
             };
-            Series { name: configuration.name.to_owned(), points: self.steps().iter().map(point).collect() }
+            Series { name: (*name).to_owned(), points: self.steps().iter().filter_map(point).collect() }
         });
         let mut series: Vec<Series> = series.collect();
-        for teacher in self.of(TEACHER, 0) {
-            let points = self.steps().iter().map(|&step| (step as f64, teacher.frechet)).collect();
-            series.push(Series { name: TEACHER.to_owned(), points });
+        for level in levels.iter().flat_map(|name| self.of(name, 0)) {
+            let points = self.steps().iter().map(|&step| (step as f64, level.frechet)).collect();
+            series.push(Series { name: level.name.clone(), points });
         }
         plot("step", "Frechet distance, judge's features", &series, true)?.save(path)?;
         Ok(())
