@@ -36,9 +36,14 @@ pub enum RoutingNoise {
     /// None.
     #[default]
     None,
+    /// The median of what was added while the router was learnt: each gate is as it was more often than not.
+    Median,
     /// What the released code draws for a batch of one prompt: the same first numbers of one stream for every unit.
     Published,
 }
+
+/// Median of a standard Gumbel variable, `-ln(ln 2)`. With it as noise a gate is open if its noisy logit is open more often than not.
+pub const GUMBEL_MEDIAN: f32 = 0.366_512_92;
 
 /// `-log(-log(u))` of a uniform number: a standard Gumbel variable, whose mean is 0.577. As in the released code the logarithms are
 /// kept finite by 1e-20.
@@ -99,16 +104,15 @@ impl<B: Backend> Router<B> {
         let gating = Gating::new(b, layout, config.relaxation)?;
         let noise = match config.noise {
             RoutingNoise::None => None,
-            RoutingNoise::Published => {
-                let noise = b.constant(Constant::F32(published_noise(layout)), &[1, layout.len()])?;
-                Some(gating.parts(b, &noise)?)
-            }
+            RoutingNoise::Median => Some(vec![GUMBEL_MEDIAN; layout.len()]),
+            RoutingNoise::Published => Some(published_noise(layout)),
         };
+        let noise = noise.map(|noise| gating.parts(b, &b.constant(Constant::F32(noise), &[1, layout.len()])?));
         Ok(Self {
             predictor: Predictor::new(layout, config.features, p)?,
             experts: p.get("embedding_gs", &[config.experts, layout.len()])?,
             gating,
-            noise,
+            noise: noise.transpose()?,
         })
     }
 
@@ -175,6 +179,7 @@ mod tests {
         near(noise[64 + 5], 0.355_729);
         near(noise[1606], 0.355_729);
         near(noise[1619], -0.575_878);
+        near(GUMBEL_MEDIAN, gumbel(0.5));
     }
 
     #[test]

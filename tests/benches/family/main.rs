@@ -16,7 +16,7 @@ use pleach_model::{
     family::FamilyFolder,
     files::Overwrite,
     resources::Resources,
-    router::{Route, RouterConfig, RoutingNoise},
+    router::{Route, RouterConfig},
     vector::VectorLayout,
 };
 use pleach_tests::world::{
@@ -236,7 +236,7 @@ fn family(cli: &Cli, ground: &Ground, seed: u64, printer: &Printer) -> Result<Fa
         features: sentences.features(),
         experts: experts.len(),
         relaxation: recipe.relaxation,
-        noise: RoutingNoise::None,
+        noise: recipe.routing,
     };
     let named_experts = experts.iter().enumerate();
     NewFamily {

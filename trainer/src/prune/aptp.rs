@@ -18,7 +18,7 @@ use pleach_model::{
     gating::{Entries, Gating, Relaxation, unit},
     params::Params,
     resources::Resources,
-    router::{Predictor, RoutingNoise, gumbel},
+    router::{GUMBEL_MEDIAN, Predictor, RoutingNoise, gumbel},
     schedule::Schedule,
     sites::Identity,
     tensor::Dtype,
@@ -62,7 +62,8 @@ pub struct AptpRecipe {
     pub transport: Transport,
     /// Which gates of its code an expert is made of.
     pub gates: Chosen,
-    /// Noise of the router that is made.
+    /// Noise that the router adds to a prompt's logits. The experts are made of noisy gates, so without it prompts would seem smaller than
+    /// they are.
     pub routing: RoutingNoise,
     /// The losses of the pictures.
     pub loss: LossRecipe,
@@ -82,7 +83,7 @@ pub enum Chosen {
     /// Those with the noise of the last micro-batch: what the released code stores.
     #[default]
     Sample,
-    /// Those without noise, the likeliest.
+    /// Those with the median of the noise: each gate as it is more often than not.
     Mode,
 }
 
@@ -125,7 +126,7 @@ impl Default for AptpRecipe {
             warm_start: 500,
             transport: Transport::default(),
             gates: Chosen::default(),
-            routing: RoutingNoise::default(),
+            routing: RoutingNoise::Median,
             loss: LossRecipe { diffusion: 1.0, output: 0.2, features: 0.2, reduce: Reduce::Mean, min_snr: 5.0 },
             architectures: ArchitectureLosses::default(),
             scale_rate: true,
@@ -297,7 +298,12 @@ impl<'a> Aptp<'a> {
         let LoopSettings { steps, accumulate, .. } = self.setting.recipe.settings;
         let gates = no_grad(|| match self.setting.recipe.gates {
             Chosen::Sample => self.sampled(steps * accumulate - 1),
-            Chosen::Mode => Ok(self.gating.open(&self.wide, &self.gating.parts(&self.wide, &self.codes)?, None)?),
+            Chosen::Mode => {
+                let (b, entries) = (&self.wide, self.layout.len());
+                let median = b.constant(Constant::F32(vec![GUMBEL_MEDIAN; entries]), &[1, entries])?;
+                let [logits, median] = [&self.codes, &median].map(|vector| self.gating.parts(b, vector));
+                Ok(self.gating.open(b, &logits?, Some(&median?))?)
+            }
         })?;
         let rows = self.wide.concat(&[&gates.widths, &gates.depths], 1)?.to_f32()?;
         let expert = |gates: &[f32]| {

@@ -197,9 +197,9 @@ fn experts_are_samples_or_modes() {
     };
     let [sample, mode] = [Chosen::Sample, Chosen::Mode].map(gates);
     let open = |gates: &[f32]| gates.iter().filter(|gate| **gate >= 0.5).count() as f64 / gates.len() as f64;
-    // Gumbel noise is positive with probability 1 - 1/e; logits of orthonormal rows are as often below zero as above.
+    // Gumbel noise is positive with probability 1 - 1/e, its median is 0.37, and logits of orthonormal rows are small beside both.
     assert!((open(&sample) - 0.63).abs() < 0.1, "{} of the sample are open", open(&sample));
-    assert!((open(&mode) - 0.5).abs() < 0.15, "{} of the mode are open", open(&mode));
+    assert!(open(&mode) > 0.9, "{} of the mode are open", open(&mode));
     assert_ne!(sample, mode);
 }
 
