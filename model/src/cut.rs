@@ -80,7 +80,7 @@ impl Cuts {
     /// The cuts that make `architecture` out of the full network of `config`.
     ///
     /// # Errors
-    /// [`Error::Architecture`](crate::error::Error::Architecture) where it is none of this network.
+    /// [`Error::Architecture`] where it is none of this network.
     pub fn new(config: &UNetConfig, architecture: &Architecture) -> Result<Self> {
         // Building it checks it.
         counter::unet(config, architecture, counter::At { height: 8, width: 8, tokens: 1 })?;

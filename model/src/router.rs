@@ -42,6 +42,17 @@ pub enum RoutingNoise {
     Published,
 }
 
+impl RoutingNoise {
+    /// For each entry; none where nothing is added.
+    pub fn values(self, layout: &VectorLayout) -> Option<Vec<f32>> {
+        match self {
+            Self::None => None,
+            Self::Median => Some(vec![GUMBEL_MEDIAN; layout.len()]),
+            Self::Published => Some(published_noise(layout)),
+        }
+    }
+}
+
 /// Median of a standard Gumbel variable, `-ln(ln 2)`. With it as noise a gate is open if its noisy logit is open more often than not.
 pub const GUMBEL_MEDIAN: f32 = 0.366_512_92;
 
@@ -102,12 +113,10 @@ impl<B: Backend> Router<B> {
     pub fn new(config: &RouterConfig, layout: &VectorLayout, p: &Params<B>) -> Result<Self> {
         let b = p.backend();
         let gating = Gating::new(b, layout, config.relaxation)?;
-        let noise = match config.noise {
-            RoutingNoise::None => None,
-            RoutingNoise::Median => Some(vec![GUMBEL_MEDIAN; layout.len()]),
-            RoutingNoise::Published => Some(published_noise(layout)),
-        };
-        let noise = noise.map(|noise| gating.parts(b, &b.constant(Constant::F32(noise), &[1, layout.len()])?));
+        let noise = config
+            .noise
+            .values(layout)
+            .map(|noise| gating.parts(b, &b.constant(Constant::F32(noise), &[1, layout.len()])?));
         Ok(Self {
             predictor: Predictor::new(layout, config.features, p)?,
             experts: p.get("embedding_gs", &[config.experts, layout.len()])?,

@@ -231,7 +231,9 @@ fn family(cli: &Cli, ground: &Ground, seed: u64, printer: &Printer) -> Result<Fa
         fs::remove_dir_all(&run).with_context(|| format!("cannot remove {}", run.display()))?;
     }
     train(&mut task, &recipe.effective_settings(), &RunFolder::open(&run, &recipe, Start::New)?, &())?;
-    let experts = task.experts()?;
+    let dataset = &ground.dataset;
+    let captions: Vec<String> = (0..dataset.len()).flat_map(|index| dataset.captions(index).into_owned()).collect();
+    let experts = task.experts(&captions)?;
     let config = RouterConfig {
         features: sentences.features(),
         experts: experts.len(),

@@ -313,7 +313,9 @@ fn learn(
         printer.note(format_args!("stopped after step {step}; the same command with --resume goes on from there"));
         return Ok(None);
     }
-    let experts = task.experts()?;
+    let captions: Vec<String> =
+        (0..source.dataset.len()).flat_map(|index| source.dataset.captions(index).into_owned()).collect();
+    let experts = task.experts(&captions)?;
     let config = RouterConfig {
         features: sentences.features(),
         experts: experts.len(),

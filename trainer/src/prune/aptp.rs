@@ -8,7 +8,7 @@ use crate::{
     encoders::Sentences,
     finetune::{Batches, Latents, LossRecipe, Making, Reduce, Teacher, distillation, outputs},
     learn::{OptimiserSettings, RateSettings, Variable},
-    run::{self, LoopSettings, Loss, Result, Task, streams},
+    run::{self, LoopSettings, Loss, Result, Task, number, streams},
     torch::{Layout, Orthogonal, Torch, Value, Variables, Weights, kind},
 };
 use pleach_model::{
@@ -62,6 +62,9 @@ pub struct AptpRecipe {
     pub transport: Transport,
     /// Which gates of its code an expert is made of.
     pub gates: Chosen,
+    /// Whether the logits of all codes are shifted at the end, so that the prompts cost the target on average where the router sends them. While
+    /// it is learnt every expert gets the same share of a batch, afterwards not. Not in the paper.
+    pub calibrate: bool,
     /// Noise that the router adds to a prompt's logits. The experts are made of noisy gates, so without it prompts would seem smaller than
     /// they are.
     pub routing: RoutingNoise,
@@ -126,6 +129,7 @@ impl Default for AptpRecipe {
             warm_start: 500,
             transport: Transport::default(),
             gates: Chosen::default(),
+            calibrate: true,
             routing: RoutingNoise::Median,
             loss: LossRecipe { diffusion: 1.0, output: 0.2, features: 0.2, reduce: Reduce::Mean, min_snr: 5.0 },
             architectures: ArchitectureLosses::default(),
@@ -290,20 +294,15 @@ impl<'a> Aptp<'a> {
         Ok(self.gating.open(&self.wide, &logits, Some(&noise))?)
     }
 
-    /// The experts.
+    /// The experts. Where the recipe asks for it they are calibrated on these prompts.
     ///
     /// # Errors
     /// What libtorch says.
-    pub fn experts(&self) -> Result<Vec<LearntExpert>> {
-        let LoopSettings { steps, accumulate, .. } = self.setting.recipe.settings;
-        let gates = no_grad(|| match self.setting.recipe.gates {
-            Chosen::Sample => self.sampled(steps * accumulate - 1),
-            Chosen::Mode => {
-                let (b, entries) = (&self.wide, self.layout.len());
-                let median = b.constant(Constant::F32(vec![GUMBEL_MEDIAN; entries]), &[1, entries])?;
-                let [logits, median] = [&self.codes, &median].map(|vector| self.gating.parts(b, vector));
-                Ok(self.gating.open(b, &logits?, Some(&median?))?)
-            }
+    pub fn experts(&self, prompts: &[String]) -> Result<Vec<LearntExpert>> {
+        let gates = no_grad(|| {
+            let shift =
+                if self.setting.recipe.calibrate && !prompts.is_empty() { self.calibrated(prompts)? } else { 0.0 };
+            self.stored(shift)
         })?;
         let rows = self.wide.concat(&[&gates.widths, &gates.depths], 1)?.to_f32()?;
         let expert = |gates: &[f32]| {
@@ -312,7 +311,68 @@ impl<'a> Aptp<'a> {
         };
         rows.chunks(self.layout.len()).map(expert).collect()
     }
+
+    /// The gates that make the experts, with this added to the codes' logits.
+    fn stored(&self, shift: f64) -> Result<Entries<Value>> {
+        let b = &self.wide;
+        let LoopSettings { steps, accumulate, .. } = self.setting.recipe.settings;
+        let noise = match self.setting.recipe.gates {
+            Chosen::Sample => self.noise(Use::ExpertGates, steps * accumulate - 1, self.setting.recipe.experts)?,
+            Chosen::Mode => {
+                let entries = self.layout.len();
+                let median = b.constant(Constant::F32(vec![GUMBEL_MEDIAN; entries]), &[1, entries])?;
+                self.gating.parts(b, &median)?
+            }
+        };
+        let logits = self.gating.parts(b, &b.affine(&self.codes, 1.0, shift)?)?;
+        Ok(self.gating.open(b, &logits, Some(&noise))?)
+    }
+
+    /// The shift of the codes' logits by which prompts, each with the expert that it goes to, cost the target on average; as near as units
+    /// come to it.
+    fn calibrated(&self, prompts: &[String]) -> Result<f64> {
+        let b = &self.wide;
+        let some = prompts.iter().step_by(prompts.len().div_ceil(CALIBRATION));
+        let mut own = Vec::new();
+        for part in some.cloned().collect::<Vec<_>>().chunks(AT_ONCE) {
+            let prompts = Value::try_from(self.setting.sentences.encode(part)?)?;
+            let noise = self.setting.recipe.routing.values(&self.layout);
+            let noise = noise.map(|noise| b.constant(Constant::F32(noise), &[1, self.layout.len()])).transpose()?;
+            let noise = noise.map(|noise| self.gating.parts(b, &noise)).transpose()?;
+            let gates = self.gating.open(b, &self.predictor.forward(b, &prompts)?, noise.as_ref())?;
+            own.push(self.gating.normalised(b, &gates)?.tensor().shallow_clone());
+        }
+        let own = Value::try_from(Tensor::f_cat(&own, 0)?)?;
+        let mean = |shift: f64| -> Result<f64> {
+            let gates = self.stored(shift)?;
+            let scores = b.linear(&own, &self.gating.normalised(b, &gates)?, None)?;
+            let shares = self.gating.share(b, &gates, &self.costs)?;
+            let routed = shares.tensor().f_flatten(0, 1)?.f_index_select(0, &scores.tensor().f_argmax(1, false)?)?;
+            number(&routed.f_mean(Kind::Float)?)
+        };
+        // Larger logits open more gates; where prompts change places the mean may jump, so the nearest that was seen is taken.
+        let (mut low, mut high) = (-WIDEST, WIDEST);
+        let mut nearest = (f64::INFINITY, 0.0);
+        for _ in 0..HALVINGS {
+            let shift = f64::midpoint(low, high);
+            let found = mean(shift)?;
+            if (found - self.target).abs() < nearest.0 {
+                nearest = ((found - self.target).abs(), shift);
+            }
+            if found < self.target { low = shift } else { high = shift }
+        }
+        Ok(nearest.1)
+    }
 }
+
+/// Prompts that experts are calibrated on.
+const CALIBRATION: usize = 4096;
+/// Prompts encoded together.
+const AT_ONCE: usize = 64;
+/// The largest shift of logits.
+const WIDEST: f64 = 8.0;
+/// Steps of the search for it.
+const HALVINGS: usize = 24;
 
 impl Task for Aptp<'_> {
     fn variables(&self) -> &[Variable] {

@@ -142,7 +142,7 @@ fn interrupted_it_goes_on_with_the_same_bits() {
                 let outcome = train(&mut task, &settings, &run, watch).unwrap();
                 let weights = task.variables().iter().flat_map(|(_, value)| value.to_f32().unwrap());
                 let bits: Vec<u32> = weights.map(f32::to_bits).collect();
-                (outcome, bits, task.experts().unwrap())
+                (outcome, bits, task.experts(&[]).unwrap())
             })
         };
         let mut start = Start::New;
@@ -193,7 +193,7 @@ fn experts_are_samples_or_modes() {
     let gates = |gates| {
         let relaxation = Relaxation { offset: 0.0, ..Relaxation::default() };
         let recipe = AptpRecipe { gates, relaxation, ..recipe() };
-        with(&bench, &recipe, |task| task.unwrap().experts().unwrap().swap_remove(0).gates)
+        with(&bench, &recipe, |task| task.unwrap().experts(&[]).unwrap().swap_remove(0).gates)
     };
     let [sample, mode] = [Chosen::Sample, Chosen::Mode].map(gates);
     let open = |gates: &[f32]| gates.iter().filter(|gate| **gate >= 0.5).count() as f64 / gates.len() as f64;
@@ -201,6 +201,28 @@ fn experts_are_samples_or_modes() {
     assert!((open(&sample) - 0.63).abs() < 0.1, "{} of the sample are open", open(&sample));
     assert!(open(&mode) > 0.9, "{} of the mode are open", open(&mode));
     assert_ne!(sample, mode);
+}
+
+/// One expert, to which all prompts go, costs the target up to a unit or two.
+#[test]
+fn experts_are_calibrated_to_the_target() {
+    let bench = Bench::new();
+    let prompts = ["a red circle", "two blue stars", "a ring", "three hearts and a cross"].map(str::to_owned);
+    let config = bench.teacher.config();
+    let layout = VectorLayout::of(config).unwrap();
+    let resources = Resources::of(config, &layout, AT, Rule::Exact).unwrap();
+    for (target, calibrate) in [(0.9, true), (0.75, true), (0.75, false)] {
+        let recipe = AptpRecipe { experts: 1, target, calibrate, gates: Chosen::Mode, rule: Rule::Exact, ..recipe() };
+        with(&bench, &recipe, |task| {
+            let task = task.unwrap();
+            // A code that has units to close one after the other.
+            let _ = no_grad(|| task.codes.tensor().shallow_clone().g_mul_scalar_(40.0));
+            let expert = task.experts(&prompts).unwrap().swap_remove(0);
+            let hard: Vec<f64> = expert.gates.iter().map(|gate| f64::from(u8::from(*gate >= 0.5))).collect();
+            let (found, goal) = (resources.left(&hard).unwrap() / resources.prunable(), resources.target(target));
+            assert_eq!((found - goal).abs() < 0.03, calibrate, "{target}: {found} is not {goal}");
+        });
+    }
 }
 
 #[test]

@@ -42,7 +42,7 @@ impl Made {
             device: Device::Cpu,
         };
         let task = Aptp::new(setting, bench.batches(2, 0)).unwrap();
-        let experts = task.experts().unwrap();
+        let experts = task.experts(&[]).unwrap();
         let names = ["large", "small"];
         let relaxation = recipe.relaxation;
         let new = NewFamily {
