@@ -21,9 +21,9 @@ pub struct Heatmap {
 }
 
 /// Width and height of a cell.
-const CELL: (i32, i32) = (72, 22);
+const CELL: (i32, i32) = (104, 22);
 /// Width of the rows' names.
-const NAMES: i32 = 170;
+const NAMES: i32 = 290;
 /// Height of title and columns' names.
 const HEAD: i32 = 54;
 /// Around a table.
