@@ -43,13 +43,22 @@ pub enum RoutingNoise {
 }
 
 impl RoutingNoise {
-    /// For each entry; none where nothing is added.
-    pub fn values(self, layout: &VectorLayout) -> Option<Vec<f32>> {
-        match self {
-            Self::None => None,
-            Self::Median => Some(vec![GUMBEL_MEDIAN; layout.len()]),
-            Self::Published => Some(published_noise(layout)),
-        }
+    /// For the logits of a row, `[1, entries]`; none where nothing is added.
+    ///
+    /// # Errors
+    /// What the interpreter says.
+    pub fn entries<B: Backend>(
+        self,
+        b: &B,
+        layout: &VectorLayout,
+        gating: &Gating<B>,
+    ) -> Result<Option<Entries<B::Value>>> {
+        let noise = match self {
+            Self::None => return Ok(None),
+            Self::Median => vec![GUMBEL_MEDIAN; layout.len()],
+            Self::Published => published_noise(layout),
+        };
+        Ok(Some(gating.parts(b, &b.constant(Constant::F32(noise), &[1, layout.len()])?)?))
     }
 }
 
@@ -113,15 +122,11 @@ impl<B: Backend> Router<B> {
     pub fn new(config: &RouterConfig, layout: &VectorLayout, p: &Params<B>) -> Result<Self> {
         let b = p.backend();
         let gating = Gating::new(b, layout, config.relaxation)?;
-        let noise = config
-            .noise
-            .values(layout)
-            .map(|noise| gating.parts(b, &b.constant(Constant::F32(noise), &[1, layout.len()])?));
         Ok(Self {
             predictor: Predictor::new(layout, config.features, p)?,
             experts: p.get("embedding_gs", &[config.experts, layout.len()])?,
+            noise: config.noise.entries(b, layout, &gating)?,
             gating,
-            noise: noise.transpose()?,
         })
     }
 

@@ -139,7 +139,7 @@ impl VectorLayout {
 }
 
 /// The ResNet or transformer that a site is, or is in: `down_blocks.0.attentions.1` of `down_blocks.0.attentions.1.transformer_blocks.0.ff`.
-fn module(path: &str) -> &str {
+pub fn module(path: &str) -> &str {
     path.split_once(".transformer_blocks").map_or(path, |(module, _)| module)
 }
 

@@ -48,7 +48,7 @@ pub struct Report {
 pub struct Runtime {
     /// Place, file and version.
     #[serde(flatten)]
-    pub library: Library,
+    pub dylib: Library,
     /// Branch, commit and compiler flags.
     pub build: String,
     /// The execution providers that it was built with, by ONNX Runtime's names.
@@ -140,7 +140,7 @@ pub fn examine(options: &EngineOptions, cache: &HostCache) -> Report {
 fn onnx_runtime(options: &EngineOptions, problems: &mut Vec<Problem>) -> (Option<Runtime>, Vec<Attempt>) {
     let examined = Engine::start(options).and_then(|engine| {
         Ok(Runtime {
-            library: engine.library().clone(),
+            dylib: engine.dylib().clone(),
             build: engine.build_info().to_owned(),
             providers: engine.providers()?,
         })
@@ -225,7 +225,7 @@ mod tests {
         let cache = HostCache::at(folder.path().join("cache"), 1000);
         let report = examine(&EngineOptions::default(), &cache);
         let runtime = report.onnx_runtime.unwrap();
-        assert!(runtime.library.version.starts_with("1."), "{}", runtime.library.version);
+        assert!(runtime.dylib.version.starts_with("1."), "{}", runtime.dylib.version);
         assert!(runtime.providers.contains(&"CPUExecutionProvider".to_owned()), "{:?}", runtime.providers);
         assert!(runtime.build.contains("git-commit-id"), "{}", runtime.build);
         assert_eq!(report.tried, []);

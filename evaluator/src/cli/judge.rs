@@ -72,7 +72,7 @@ pub fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitCode> {
     if let Some(rate) = args.require {
         ensure!((0.0..=1.0).contains(&rate), "--require is {rate}; it is a share, from 0 to 1");
     }
-    let engine = Engine::start(&EngineOptions { library: args.ort_lib.clone(), threads: args.threads })?;
+    let engine = Engine::start(&EngineOptions { dylib: args.ort_lib.clone(), threads: args.threads })?;
     let mut classifier = Classifier::open(&engine, &args.classifier)?;
     let truth = Truth::read(&args.labels, classifier.heads())?;
     let files = pictures(&args.pictures)?;

@@ -91,7 +91,7 @@ fn classify(error: &anyhow::Error) -> Option<ExitCode> {
 fn run(arguments: &Arguments, output: &ReportArgs, printer: &Printer) -> anyhow::Result<ExitCode> {
     let start = Instant::now();
     let checkpoint = checkpoint::resolve(&arguments.checkpoint, arguments.variant.as_deref(), printer)?;
-    let engine = EngineOptions { library: arguments.ort_lib.clone(), ..EngineOptions::default() };
+    let engine = EngineOptions { dylib: arguments.ort_lib.clone(), ..EngineOptions::default() };
     let options = Options {
         precision: match arguments.precision {
             Precision::F32 => Dtype::F32,

@@ -20,7 +20,7 @@ pub struct Args {
 
 /// Runs the command. The answer is no where nothing can be drawn.
 pub fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitCode> {
-    let options = EngineOptions { library: args.ort_lib.clone(), threads: None };
+    let options = EngineOptions { dylib: args.ort_lib.clone(), threads: None };
     let report = doctor::examine(&options, &HostCache::of_user(CACHE_LIMIT));
     if args.report.json {
         printer.json(&report)?;
@@ -37,7 +37,7 @@ fn tell(report: &Report, printer: &Printer) -> anyhow::Result<()> {
         "ONNX Runtime",
         match &report.onnx_runtime {
             Some(runtime) => {
-                let library = &runtime.library;
+                let library = &runtime.dylib;
                 format!("{}, {} ({})", library.version, library.path.display(), library.place)
             }
             None => "not found".to_owned(),

@@ -132,8 +132,7 @@ pub fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitCode> {
     let bundle = source::open(&args.source, printer)?;
     request.check(&bundle)?;
     introduce(&bundle, args.expert.as_deref(), printer);
-    let engine =
-        Engine::start(&EngineOptions { library: args.runtime.ort_lib.clone(), threads: args.runtime.threads })?;
+    let engine = Engine::start(&EngineOptions { dylib: args.runtime.ort_lib.clone(), threads: args.runtime.threads })?;
     let cache = if args.runtime.no_cache { HostCache::off() } else { HostCache::of_user(CACHE_LIMIT) };
     let options = Options { expert: args.expert.clone(), max_memory: args.runtime.max_memory, cache };
     let mut pipeline = Pipeline::open(bundle, &engine, options)?;

@@ -58,7 +58,7 @@ use tracing::level_filters::LevelFilter;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EngineOptions {
     /// The library, where it is not to be looked for: `--ort-lib`.
-    pub library: Option<PathBuf>,
+    pub dylib: Option<PathBuf>,
     /// Threads that all networks share; one per physical core unless given.
     pub threads: Option<NonZeroUsize>,
 }
@@ -69,7 +69,7 @@ impl fmt::Display for EngineOptions {
             Some(threads) => write!(f, "{threads} threads, ")?,
             None => f.write_str("a thread per core, ")?,
         }
-        match &self.library {
+        match &self.dylib {
             Some(library) => library.display().fmt(f),
             None => f.write_str("any library"),
         }
@@ -82,7 +82,7 @@ pub struct Engine(Arc<Started>);
 
 struct Started {
     options: EngineOptions,
-    library: Library,
+    dylib: Library,
     environment: Environment,
 }
 
@@ -91,7 +91,7 @@ static ENGINE: Mutex<Option<Engine>> = Mutex::new(None);
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Engine").field("library", &self.0.library).field("options", &self.0.options).finish()
+        f.debug_struct("Engine").field("library", &self.0.dylib).field("options", &self.0.options).finish()
     }
 }
 
@@ -109,7 +109,7 @@ impl Engine {
             }
             return Err(Error::Started { running: running.0.options.to_string(), asked: options.to_string() });
         }
-        let (library, builder) = library::find(options.library.as_deref())?;
+        let (dylib, builder) = library::find(options.dylib.as_deref())?;
         let start = || -> ort::Result<Environment> {
             let threads = options.threads.map_or(0, NonZeroUsize::get);
             let pool = GlobalThreadPoolOptions::default().with_intra_threads(threads)?;
@@ -118,14 +118,14 @@ impl Engine {
             environment.set_log_level(log_level());
             Ok(environment)
         };
-        let environment = start().map_err(network::failure(&library.path.to_string_lossy(), "start", None))?;
-        let started = Self(Arc::new(Started { options: options.clone(), library, environment }));
+        let environment = start().map_err(network::failure(&dylib.path.to_string_lossy(), "start", None))?;
+        let started = Self(Arc::new(Started { options: options.clone(), dylib, environment }));
         Ok(engine.insert(started).clone())
     }
 
     /// The library that is used.
-    pub fn library(&self) -> &Library {
-        &self.0.library
+    pub fn dylib(&self) -> &Library {
+        &self.0.dylib
     }
 
     /// How the library was built: branch, commit, compiler flags.

@@ -278,7 +278,7 @@ fn threads_of_its_own_change_nothing() {
 #[test]
 fn one_engine_in_a_process() {
     let running = engine();
-    assert!(running.library().version.starts_with("1."));
+    assert!(running.dylib().version.starts_with("1."));
     let other = EngineOptions { threads: NonZeroUsize::new(3), ..EngineOptions::default() };
     assert_eq!(
         Engine::start(&other).unwrap_err().to_string(),

@@ -81,7 +81,7 @@ impl Pipeline {
             networks: Networks::check(engine, &bundle, &options)?,
             expert: options.expert.or_else(|| bundle.experts().first().map(|&name| name.to_owned())),
             max_memory: options.max_memory,
-            runtime_version: engine.library().version.clone(),
+            runtime_version: engine.dylib().version.clone(),
             tokenizer,
             unconditional: Unconditional::default(),
             bundle,

@@ -10,7 +10,7 @@ use clap::Parser;
 use pleach_console::{ConsoleArgs, ExitCode, Printer, run};
 use pleach_model::{architecture::Architecture, counter};
 use pleach_tests::world::{
-    learning::{Extent, Ground, Pace, Student},
+    learning::{Comparison, Ground, Student, in_workspace},
     looking::{Found, Looker},
     results::{Outcome, Results},
 };
@@ -20,42 +20,17 @@ use std::path::PathBuf;
 /// Fine-tune a pruned student with and without distillation, from the teacher's weights and from random ones
 #[derive(Parser)]
 struct Cli {
-    /// The small world's base model: what `pleach-train pretrain` leaves in RUN/pipeline
-    #[arg(long, value_name = "FOLDER")]
-    base: PathBuf,
+    #[command(flatten)]
+    comparison: Comparison,
     /// Where runs and results are kept
     #[arg(long, default_value = "target/ablation")]
     work: PathBuf,
-    /// Where the plot is written
-    #[arg(long, default_value = "docs")]
-    docs: PathBuf,
-    /// Pictures to learn from
-    #[arg(long, default_value_t = 4000)]
-    pictures: u64,
-    /// Steps of each run
-    #[arg(long, default_value_t = 400)]
-    steps: u64,
-    /// Steps between two looks
-    #[arg(long, default_value_t = 100)]
-    every: u64,
     /// Runs of each kind, with seeds that follow each other
     #[arg(long, default_value_t = 3)]
     seeds: u64,
-    /// Pictures drawn for each look
-    #[arg(long, default_value_t = 256)]
-    drawn: usize,
-    /// Latents in a batch
-    #[arg(long, default_value_t = 16)]
-    batch: usize,
-    /// Learning rate
-    #[arg(long, default_value_t = 5e-4)]
-    rate: f64,
     /// Share of every site's units that the student keeps
     #[arg(long, default_value_t = 0.5)]
     width: f64,
-    /// Guidance of the pictures drawn
-    #[arg(long, default_value_t = 2.0)]
-    guidance: f64,
     /// Passed by cargo
     #[arg(long, hide = true)]
     bench: bool,
@@ -85,7 +60,7 @@ const TEACHER: &str = "the teacher itself";
 const CUT: &str = "nothing: cut, not fine-tuned";
 
 impl Configuration {
-    fn recipe(&self, pace: &Pace, seed: u64) -> TrainRecipe {
+    fn recipe(&self, pace: &Comparison, seed: u64) -> TrainRecipe {
         let paper = LossRecipe::paper();
         let weight = |used: bool, weight: f64| if used { weight } else { 0.0 };
         let loss = LossRecipe {
@@ -102,20 +77,16 @@ fn main() -> std::process::ExitCode {
     // SAFETY: no other thread runs yet.
     unsafe { pleach_runtime::engine::disable_telemetry() };
     let mut cli = Cli::parse();
-    // Cargo runs a benchmark in its package's folder; paths are the caller's.
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
-    for path in [&mut cli.base, &mut cli.work, &mut cli.docs] {
-        *path = root.join(&*path);
-    }
+    in_workspace([&mut cli.comparison.base, &mut cli.comparison.docs, &mut cli.work]);
     run(&cli.console, |printer| ablate(&cli, printer))
 }
 
 fn ablate(cli: &Cli, printer: &Printer) -> Result<ExitCode> {
     std::fs::create_dir_all(&cli.work).with_context(|| format!("cannot make {}", cli.work.display()))?;
     let mut results = Results::open(&cli.work.join("results.jsonl"))?;
-    let Cli { pictures, drawn, guidance, steps, every, batch, rate, .. } = *cli;
-    let ground = Ground::open(&cli.base, &cli.work, &Extent { pictures, drawn, guidance })?;
-    let mut looker = Looker::open(&cli.base, &cli.work, drawn)?;
+    let comparison = &cli.comparison;
+    let ground = Ground::open(comparison, &cli.work)?;
+    let mut looker = Looker::open(&comparison.base, &cli.work, comparison.drawn)?;
     let captions = ground.all();
     let mut judge = |name: &str, seed, step, pictures: &[_]| -> Result<Outcome> {
         let found = looker.look(&captions, pictures)?;
@@ -131,7 +102,7 @@ fn ablate(cli: &Cli, printer: &Printer) -> Result<ExitCode> {
             results.add(vec![judge(name, 0, 0, &pictures)?])?;
         }
     }
-    let (left, pace) = (Architecture::uniform(&sites, cli.width), Pace { steps, every, batch, rate });
+    let left = Architecture::uniform(&sites, cli.width);
     for seed in 0..cli.seeds {
         for configuration in &CONFIGURATIONS {
             let name = configuration.name;
@@ -139,7 +110,7 @@ fn ablate(cli: &Cli, printer: &Printer) -> Result<ExitCode> {
                 continue;
             }
             printer.status("Training", format_args!("{name}, seed {seed}"));
-            let recipe = configuration.recipe(&pace, seed);
+            let recipe = configuration.recipe(comparison, seed);
             let student = Student { recipe: &recipe, left: &left, part: None, captions: &captions };
             let folder = cli.work.join(format!("{}-{seed}", name.replace([',', ' '], "")));
             let looks = ground.fine_tune(&student, &folder)?;
@@ -148,7 +119,7 @@ fn ablate(cli: &Cli, printer: &Printer) -> Result<ExitCode> {
         }
     }
     let names = CONFIGURATIONS.each_ref().map(|configuration| configuration.name);
-    results.plot(&cli.docs.join("ablation.png"), &names, &[TEACHER])?;
+    results.plot(&comparison.docs.join("ablation.png"), &names, &[TEACHER])?;
     printer.raw(results.table("fine-tuned with", &names, &[CUT, TEACHER]).as_bytes())?;
     Ok(ExitCode::Done)
 }

@@ -16,11 +16,11 @@ use pleach_model::{
     family::FamilyFolder,
     files::Overwrite,
     resources::Resources,
-    router::{Route, RouterConfig},
+    router::Route,
     vector::VectorLayout,
 };
 use pleach_tests::world::{
-    learning::{Extent, Ground, Pace, Student},
+    learning::{Comparison, Ground, Student, in_workspace},
     looking::{Found, Looker},
     results::{Outcome, Results},
 };
@@ -30,10 +30,10 @@ use pleach_trainer::{
     finetune::Making,
     learn::{OptimiserSettings, RateSettings},
     prune::{
-        Aptp, AptpRecipe, AptpSetting, ArchitectureLosses, Chosen, NewExpert, NewFamily, NewRouter, PromptRouter,
-        Pruner, Ranking, Sample, TaylorRecipe, magnitude, part_of, route, taylor,
+        Aptp, AptpRecipe, AptpSetting, ArchitectureLosses, Chosen, NewExpert, NewFamily, PromptRouter, Pruner, Ranking,
+        Sample, TaylorRecipe, magnitude, part_of, route, taylor,
     },
-    run::{LoopSettings, RunFolder, Start, named, train},
+    run::{LoopSettings, RunFolder, Start, train},
     torch::Device,
 };
 use routing::Routing;
@@ -48,21 +48,14 @@ use std::{
 /// Prune to a family by APTP and to single experts by rules, fine-tune all alike, and compare
 #[derive(Parser)]
 struct Cli {
-    /// The small world's base model: what `pleach-train pretrain` leaves in RUN/pipeline
-    #[arg(long, value_name = "FOLDER")]
-    base: PathBuf,
+    #[command(flatten)]
+    comparison: Comparison,
     /// Where runs and results are kept
     #[arg(long, default_value = "target/family")]
     work: PathBuf,
-    /// Where the plot is written
-    #[arg(long, default_value = "docs")]
-    docs: PathBuf,
     /// The router's sentence encoder
     #[arg(long, default_value = ".native/sentence/all-MiniLM-L6-v2")]
     sentences: PathBuf,
-    /// Pictures to learn from
-    #[arg(long, default_value_t = 4000)]
-    pictures: u64,
     /// Experts of the family
     #[arg(long, default_value_t = 4)]
     experts: usize,
@@ -75,27 +68,9 @@ struct Cli {
     /// Those of them before there are experts
     #[arg(long, default_value_t = 300)]
     warm_start: u64,
-    /// Steps of fine-tuning
-    #[arg(long, default_value_t = 400)]
-    steps: u64,
-    /// Steps between two looks
-    #[arg(long, default_value_t = 100)]
-    every: u64,
     /// Seeds of pruning and fine-tuning, which follow each other
     #[arg(long, default_value_t = 2)]
     seeds: u64,
-    /// Pictures drawn for each look
-    #[arg(long, default_value_t = 256)]
-    drawn: usize,
-    /// Latents in a batch of fine-tuning
-    #[arg(long, default_value_t = 16)]
-    batch: usize,
-    /// Learning rate of fine-tuning
-    #[arg(long, default_value_t = 5e-4)]
-    rate: f64,
-    /// Guidance of the pictures drawn
-    #[arg(long, default_value_t = 2.0)]
-    guidance: f64,
     /// Passed by cargo
     #[arg(long, hide = true)]
     bench: bool,
@@ -115,21 +90,17 @@ fn main() -> std::process::ExitCode {
     unsafe { pleach_runtime::engine::disable_telemetry() };
     pleach_trainer::native::keep_freed_memory();
     let mut cli = Cli::parse();
-    // Cargo runs a benchmark in its package's folder; paths are the caller's.
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
-    for path in [&mut cli.base, &mut cli.work, &mut cli.docs, &mut cli.sentences] {
-        *path = root.join(&*path);
-    }
+    let Cli { comparison: Comparison { base, docs, .. }, work, sentences, .. } = &mut cli;
+    in_workspace([base, docs, work, sentences]);
     run(&cli.console, |printer| compare(&cli, printer))
 }
 
 fn compare(cli: &Cli, printer: &Printer) -> Result<ExitCode> {
     fs::create_dir_all(&cli.work).with_context(|| format!("cannot make {}", cli.work.display()))?;
     let mut results = Results::open(&cli.work.join("results.jsonl"))?;
-    let Cli { pictures, drawn, guidance, steps, every, batch, rate, .. } = *cli;
-    let ground = Ground::open(&cli.base, &cli.work, &Extent { pictures, drawn, guidance })?;
-    let mut looker = Looker::open(&cli.base, &cli.work, drawn)?;
-    let pace = Pace { steps, every, batch, rate };
+    let comparison = &cli.comparison;
+    let ground = Ground::open(comparison, &cli.work)?;
+    let mut looker = Looker::open(&comparison.base, &cli.work, comparison.drawn)?;
     let mut judge = |name: &str, seed, step, captions: &[usize], pictures: &[_]| -> Result<Outcome> {
         let found = looker.look(captions, pictures)?;
         let Found { frechet, exact } = &found;
@@ -150,7 +121,7 @@ fn compare(cli: &Cli, printer: &Printer) -> Result<ExitCode> {
         printer.status("Routed", routing.row(seed));
         table += &format!("{}\n", routing.row(seed));
         if !results.has(FAMILY, seed) {
-            let looks = fine_tune_family(cli, &ground, &family, &router, &pace, seed, printer)?;
+            let looks = fine_tune_family(cli, &ground, &family, &router, seed, printer)?;
             let outcomes = looks
                 .iter()
                 .map(|(step, drawn)| {
@@ -166,15 +137,15 @@ fn compare(cli: &Cli, printer: &Printer) -> Result<ExitCode> {
             }
             let left = cut(rule, &ground, at(&ground)?, routing.mean, seed)?;
             printer.status("Fine-tuning", format_args!("{rule}, seed {seed}"));
-            let recipe = pace.recipe(seed);
+            let recipe = cli.comparison.recipe(seed);
             let student = Student { recipe: &recipe, left: &left, part: None, captions: &all };
-            let looks = ground.fine_tune(&student, &cli.work.join(format!("{rule}-{seed}")))?;
+            let looks = ground.fine_tune(&student, &folder(&cli.work, rule, seed))?;
             let outcomes = looks.iter().map(|(step, pictures)| judge(rule, seed, *step, &all, pictures));
             results.add(outcomes.collect::<Result<_>>()?)?;
         }
     }
     let names: Vec<&str> = [FAMILY].into_iter().chain(RULES).collect();
-    results.plot(&cli.docs.join("family.png"), &names, &[TEACHER])?;
+    results.plot(&comparison.docs.join("family.png"), &names, &[TEACHER])?;
     printer.raw(format!("{table}\n{}", results.table("pruned by", &names, &[TEACHER])).as_bytes())?;
     Ok(ExitCode::Done)
 }
@@ -231,21 +202,13 @@ fn family(cli: &Cli, ground: &Ground, seed: u64, printer: &Printer) -> Result<Fa
         fs::remove_dir_all(&run).with_context(|| format!("cannot remove {}", run.display()))?;
     }
     train(&mut task, &recipe.effective_settings(), &RunFolder::open(&run, &recipe, Start::New)?, &())?;
-    let dataset = &ground.dataset;
-    let captions: Vec<String> = (0..dataset.len()).flat_map(|index| dataset.captions(index).into_owned()).collect();
-    let experts = task.experts(&captions)?;
-    let config = RouterConfig {
-        features: sentences.features(),
-        experts: experts.len(),
-        relaxation: recipe.relaxation,
-        noise: recipe.routing,
-    };
-    let named_experts = experts.iter().enumerate();
+    let router = task.router(&ground.dataset.all_captions(), cli.sentences.clone())?;
+    let experts = router.experts.iter().enumerate();
     NewFamily {
         teacher: &ground.teacher,
-        source: cli.base.display().to_string(),
-        experts: named_experts.map(|(i, e)| NewExpert::cut(format!("expert-{i}"), e.architecture.clone())).collect(),
-        router: Some(NewRouter { config, tensors: named(&task), experts, encoder: cli.sentences.clone() }),
+        source: cli.comparison.base.display().to_string(),
+        experts: experts.map(|(i, e)| NewExpert::cut(format!("expert-{i}"), e.architecture.clone())).collect(),
+        router: Some(router),
         at,
         method: "aptp".into(),
         recipe: json!(recipe),
@@ -263,7 +226,6 @@ fn fine_tune_family(
     ground: &Ground,
     family: &FamilyFolder,
     router: &PromptRouter,
-    pace: &Pace,
     seed: u64,
     printer: &Printer,
 ) -> Result<Drawn> {
@@ -278,7 +240,7 @@ fn fine_tune_family(
         }
         printer.status("Fine-tuning", format_args!("{name} of the family, seed {seed}: {} captions", captions.len()));
         let part = Some(Arc::new(part_of(&*ground.dataset, &learnt, name)?));
-        let recipe = pace.recipe(seed);
+        let recipe = cli.comparison.recipe(seed);
         let student = Student { recipe: &recipe, left, part, captions: &captions };
         for (step, pictures) in ground.fine_tune(&student, &folder(&cli.work, name, seed))? {
             drawn.entry(step).or_default().extend(captions.iter().copied().zip(pictures));

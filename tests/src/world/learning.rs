@@ -26,7 +26,12 @@ use pleach_trainer::{
     torch::Device,
     world,
 };
-use std::{fs, ops::ControlFlow, path::Path, sync::Arc};
+use std::{
+    fs,
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// Seed of the pictures that are learnt from, the same as the base model's.
 const WORLD: u64 = 1;
@@ -56,31 +61,47 @@ pub struct Ground {
     guidance: f64,
 }
 
-/// How large a comparison is.
-#[derive(Clone, Copy, Debug)]
-pub struct Extent {
-    /// Pictures to learn from.
+/// What a benchmark that compares students is told.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Comparison {
+    /// The small world's base model: what `pleach-train pretrain` leaves in RUN/pipeline
+    #[arg(long, value_name = "FOLDER")]
+    pub base: PathBuf,
+    /// Where the plot is written
+    #[arg(long, default_value = "docs")]
+    pub docs: PathBuf,
+    /// Pictures to learn from
+    #[arg(long, default_value_t = 4000)]
     pub pictures: u64,
-    /// Captions to draw, which were not learnt from.
+    /// Pictures drawn for each look, for captions that were not learnt from
+    #[arg(long, default_value_t = 256)]
     pub drawn: usize,
-    /// Guidance of the pictures drawn.
+    /// Guidance of the pictures drawn
+    #[arg(long, default_value_t = 2.0)]
     pub guidance: f64,
-}
-
-/// How long and how fast a student learns.
-#[derive(Clone, Copy, Debug)]
-pub struct Pace {
-    /// Steps.
+    /// Steps of fine-tuning
+    #[arg(long, default_value_t = 400)]
     pub steps: u64,
-    /// Steps between two looks.
+    /// Steps between two looks
+    #[arg(long, default_value_t = 100)]
     pub every: u64,
-    /// Latents in a batch.
+    /// Latents in a batch of fine-tuning
+    #[arg(long, default_value_t = 16)]
     pub batch: usize,
-    /// Learning rate.
+    /// Learning rate of fine-tuning
+    #[arg(long, default_value_t = 5e-4)]
     pub rate: f64,
 }
 
-impl Pace {
+/// Cargo runs a benchmark in its package's folder; paths are those of the caller, in the workspace.
+pub fn in_workspace<'a>(paths: impl IntoIterator<Item = &'a mut PathBuf>) {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
+    for path in paths {
+        *path = root.join(&*path);
+    }
+}
+
+impl Comparison {
     /// The recipe of a student that learns with the paper's weights.
     pub fn recipe(&self, seed: u64) -> TrainRecipe {
         TrainRecipe {
@@ -121,8 +142,8 @@ impl Ground {
     ///
     /// # Errors
     /// A base model or a folder that cannot be used.
-    pub fn open(base: &Path, work: &Path, extent: &Extent) -> Result<Self> {
-        let pipeline = PipelineFolder::open(base)?.checkpoint()?;
+    pub fn open(extent: &Comparison, work: &Path) -> Result<Self> {
+        let pipeline = PipelineFolder::open(&extent.base)?.checkpoint()?;
         let data = work.join(format!("world-{}", extent.pictures));
         if !data.is_dir() {
             let request = world::folder::Request { count: extent.pictures, seed: WORLD, ..Default::default() };

@@ -16,7 +16,7 @@ use crate::{
         Aptp, AptpRecipe, AptpSetting, BkSdm, BkSdmSize, ENCODER_FILES, NewExpert, NewFamily, NewRouter, PromptRouter,
         Pruner, Ranking, Sample, TaylorRecipe, magnitude, route, taylor, write_routes,
     },
-    run::{self, Outcome, RunFolder, Start, named, train},
+    run::{self, Outcome, RunFolder, Start, train},
 };
 use clap::{Args, ValueEnum};
 use pleach_console::{ExitCode, Interrupt, Printer, RecipeArgs, ReportArgs, human};
@@ -27,7 +27,6 @@ use pleach_model::{
     files::Overwrite,
     manifest::{Family, FamilyExpert},
     resources::Resources,
-    router::RouterConfig,
     vector::VectorLayout,
 };
 use serde::{Deserialize, Serialize};
@@ -313,18 +312,9 @@ fn learn(
         printer.note(format_args!("stopped after step {step}; the same command with --resume goes on from there"));
         return Ok(None);
     }
-    let captions: Vec<String> =
-        (0..source.dataset.len()).flat_map(|index| source.dataset.captions(index).into_owned()).collect();
-    let experts = task.experts(&captions)?;
-    let config = RouterConfig {
-        features: sentences.features(),
-        experts: experts.len(),
-        relaxation: recipe.aptp.relaxation,
-        noise: recipe.aptp.routing,
-    };
-    let architectures = experts.iter().map(|expert| expert.architecture.clone()).collect();
-    let router = NewRouter { config, tensors: named(&task), experts, encoder };
-    Ok(Some(Pruned { experts: architectures, router: Some(router) }))
+    let router = task.router(&source.dataset.all_captions(), encoder)?;
+    let experts = router.experts.iter().map(|expert| expert.architecture.clone()).collect();
+    Ok(Some(Pruned { experts, router: Some(router) }))
 }
 
 /// Experts as a rule cuts them, one for each target.

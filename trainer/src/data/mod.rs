@@ -47,6 +47,11 @@ pub trait Dataset: Send + Sync {
     /// Captions of a picture; none for an index that is too large.
     fn captions(&self, index: usize) -> Cow<'_, [String]>;
 
+    /// Captions of all pictures, one after the other.
+    fn all_captions(&self) -> Vec<String> {
+        (0..self.len()).flat_map(|index| self.captions(index).into_owned()).collect()
+    }
+
     /// The picture, decoded now.
     ///
     /// # Errors

@@ -122,7 +122,8 @@ impl Teacher {
     /// An architecture of another network, weights that do not fit.
     pub fn cut(&self, architecture: &Architecture) -> Result<(Vec<(String, Tensor)>, Dtype)> {
         let cuts = Cuts::new(&self.config, architecture)?;
-        self.bound(|bound| self.tensors(architecture, bound, &CutWeights::new(bound, &cuts)))
+        let specs = self.specs(architecture)?;
+        self.bound(|bound| tensors(specs, bound, &CutWeights::new(bound, &cuts)))
     }
 
     /// The tensors of what an architecture leaves of it out of a checkpoint of its own, as they are stored, and their type.
@@ -130,8 +131,9 @@ impl Teacher {
     /// # Errors
     /// An architecture of another network, weights that do not fit.
     pub fn stored(&self, architecture: &Architecture, own: &Checkpoint) -> Result<(Vec<(String, Tensor)>, Dtype)> {
-        let bound = own.bind(&self.specs(architecture)?, Spelling::Unet)?;
-        self.tensors(architecture, &bound, &Weights::new(&bound))
+        let specs = self.specs(architecture)?;
+        let bound = own.bind(&specs, Spelling::Unet)?;
+        tensors(specs, &bound, &Weights::new(&bound))
     }
 
     /// The parameters that an architecture leaves.
@@ -139,28 +141,27 @@ impl Teacher {
         Ok(counter::unet(&self.config, architecture, counter::At { height: 8, width: 8, tokens: 1 })?.tensors)
     }
 
-    fn tensors(
-        &self,
-        architecture: &Architecture,
-        bound: &Bound<'_>,
-        source: &impl Source<Torch>,
-    ) -> Result<(Vec<(String, Tensor)>, Dtype)> {
-        let specs = self.specs(architecture)?;
-        let first = specs.first().map(|spec| bound.get(&spec.name)).transpose()?;
-        let dtype = first.map_or(Dtype::F32, |view| view.dtype);
-        let torch = Torch::new(Device::Cpu, dtype)?;
-        let take = |spec: TensorSpec| {
-            let value = source.parameter(&torch, &spec)?;
-            Ok((spec.name, value.tensor().shallow_clone()))
-        };
-        Ok((specs.into_iter().map(take).collect::<Result<_>>()?, dtype))
-    }
-
     /// Its tensors, handed to `use_`.
     pub(crate) fn bound<T>(&self, use_: impl FnOnce(&Bound<'_>) -> Result<T>) -> Result<T> {
         let checkpoint = self.network.weights(None)?;
         use_(&checkpoint.bind(&self.specs(&Architecture::full())?, Spelling::Unet)?)
     }
+}
+
+/// Parameters out of a source, and the type that they are stored in.
+fn tensors(
+    specs: Vec<TensorSpec>,
+    bound: &Bound<'_>,
+    source: &impl Source<Torch>,
+) -> Result<(Vec<(String, Tensor)>, Dtype)> {
+    let first = specs.first().map(|spec| bound.get(&spec.name)).transpose()?;
+    let dtype = first.map_or(Dtype::F32, |view| view.dtype);
+    let torch = Torch::new(Device::Cpu, dtype)?;
+    let take = |spec: TensorSpec| {
+        let value = source.parameter(&torch, &spec)?;
+        Ok((spec.name, value.tensor().shallow_clone()))
+    };
+    Ok((specs.into_iter().map(take).collect::<Result<_>>()?, dtype))
 }
 
 /// The files of an expert's UNet in a family.

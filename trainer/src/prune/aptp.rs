@@ -1,7 +1,7 @@
 //! Learning a router and its experts as APTP does it (Ganjdanesh et al. 2024): a predictor gives each prompt an architecture, a codebook
 //! holds those of the experts, and both learn from what the masked network loses.
 
-use super::{Masks, Placement, Transport, contrastive_loss, sinkhorn_codes};
+use super::{Masks, NewRouter, Placement, Transport, contrastive_loss, sinkhorn_codes};
 use crate::{
     data::Position,
     diffusion::Diffusion,
@@ -18,7 +18,7 @@ use pleach_model::{
     gating::{Entries, Gating, Relaxation, unit},
     params::Params,
     resources::Resources,
-    router::{GUMBEL_MEDIAN, Predictor, RoutingNoise, gumbel},
+    router::{Predictor, RouterConfig, RoutingNoise, gumbel},
     schedule::Schedule,
     sites::Identity,
     tensor::Dtype,
@@ -27,6 +27,7 @@ use pleach_model::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use std::path::PathBuf;
 use streams::Use;
 use tch::{Device, Kind, Tensor, no_grad};
 
@@ -294,17 +295,36 @@ impl<'a> Aptp<'a> {
         Ok(self.gating.open(&self.wide, &logits, Some(&noise))?)
     }
 
-    /// The experts. Where the recipe asks for it they are calibrated on these prompts.
+    /// What chooses between the experts, and the experts. Where the recipe asks for it they are calibrated on these prompts. `encoder` is
+    /// the folder of the sentence encoder.
     ///
     /// # Errors
     /// What libtorch says.
-    pub fn experts(&self, prompts: &[String]) -> Result<Vec<LearntExpert>> {
-        let gates = no_grad(|| {
-            let shift =
-                if self.setting.recipe.calibrate && !prompts.is_empty() { self.calibrated(prompts)? } else { 0.0 };
-            self.stored(shift)
+    pub fn router(&self, prompts: &[String], encoder: PathBuf) -> Result<NewRouter> {
+        let AptpRecipe { relaxation, routing: noise, .. } = *self.setting.recipe;
+        let experts = self.experts(prompts)?;
+        let config =
+            RouterConfig { features: self.setting.sentences.features(), experts: experts.len(), relaxation, noise };
+        Ok(NewRouter { config, tensors: run::named(self), experts, encoder })
+    }
+
+    fn experts(&self, prompts: &[String]) -> Result<Vec<LearntExpert>> {
+        let AptpRecipe { gates, calibrate, experts, ref settings, .. } = *self.setting.recipe;
+        let rows = no_grad(|| -> Result<_> {
+            let noise = match gates {
+                Chosen::Sample => {
+                    Some(self.noise(Use::ExpertGates, settings.steps * settings.accumulate - 1, experts)?)
+                }
+                Chosen::Mode => RoutingNoise::Median.entries(&self.wide, &self.layout, &self.gating)?,
+            };
+            let stored = |shift: f64| {
+                let logits = self.gating.parts(&self.wide, &self.wide.affine(&self.codes, 1.0, shift)?)?;
+                Ok(self.gating.open(&self.wide, &logits, noise.as_ref())?)
+            };
+            let shift = if calibrate && !prompts.is_empty() { self.calibrated(prompts, &stored)? } else { 0.0 };
+            let gates = stored(shift)?;
+            Ok(self.wide.concat(&[&gates.widths, &gates.depths], 1)?.to_f32()?)
         })?;
-        let rows = self.wide.concat(&[&gates.widths, &gates.depths], 1)?.to_f32()?;
         let expert = |gates: &[f32]| {
             let open: Vec<bool> = gates.iter().map(|gate| *gate >= 0.5).collect();
             Ok(LearntExpert { gates: gates.to_vec(), architecture: self.layout.architecture(&open)? })
@@ -312,39 +332,20 @@ impl<'a> Aptp<'a> {
         rows.chunks(self.layout.len()).map(expert).collect()
     }
 
-    /// The gates that make the experts, with this added to the codes' logits.
-    fn stored(&self, shift: f64) -> Result<Entries<Value>> {
-        let b = &self.wide;
-        let LoopSettings { steps, accumulate, .. } = self.setting.recipe.settings;
-        let noise = match self.setting.recipe.gates {
-            Chosen::Sample => self.noise(Use::ExpertGates, steps * accumulate - 1, self.setting.recipe.experts)?,
-            Chosen::Mode => {
-                let entries = self.layout.len();
-                let median = b.constant(Constant::F32(vec![GUMBEL_MEDIAN; entries]), &[1, entries])?;
-                self.gating.parts(b, &median)?
-            }
-        };
-        let logits = self.gating.parts(b, &b.affine(&self.codes, 1.0, shift)?)?;
-        Ok(self.gating.open(b, &logits, Some(&noise))?)
-    }
-
     /// The shift of the codes' logits by which prompts, each with the expert that it goes to, cost the target on average; as near as units
-    /// come to it.
-    fn calibrated(&self, prompts: &[String]) -> Result<f64> {
+    /// come to it. `stored` gives the experts' gates for a shift.
+    fn calibrated(&self, prompts: &[String], stored: &dyn Fn(f64) -> Result<Entries<Value>>) -> Result<f64> {
         let b = &self.wide;
-        let some = prompts.iter().step_by(prompts.len().div_ceil(CALIBRATION));
-        let mut own = Vec::new();
-        for part in some.cloned().collect::<Vec<_>>().chunks(AT_ONCE) {
+        let noise = self.setting.recipe.routing.entries(b, &self.layout, &self.gating)?;
+        let some: Vec<String> = prompts.iter().step_by(prompts.len().div_ceil(CALIBRATION)).cloned().collect();
+        let own = some.chunks(AT_ONCE).map(|part| {
             let prompts = Value::try_from(self.setting.sentences.encode(part)?)?;
-            let noise = self.setting.recipe.routing.values(&self.layout);
-            let noise = noise.map(|noise| b.constant(Constant::F32(noise), &[1, self.layout.len()])).transpose()?;
-            let noise = noise.map(|noise| self.gating.parts(b, &noise)).transpose()?;
             let gates = self.gating.open(b, &self.predictor.forward(b, &prompts)?, noise.as_ref())?;
-            own.push(self.gating.normalised(b, &gates)?.tensor().shallow_clone());
-        }
-        let own = Value::try_from(Tensor::f_cat(&own, 0)?)?;
+            Ok(self.gating.normalised(b, &gates)?.tensor().shallow_clone())
+        });
+        let own = Value::try_from(Tensor::f_cat(&own.collect::<Result<Vec<_>>>()?, 0)?)?;
         let mean = |shift: f64| -> Result<f64> {
-            let gates = self.stored(shift)?;
+            let gates = stored(shift)?;
             let scores = b.linear(&own, &self.gating.normalised(b, &gates)?, None)?;
             let shares = self.gating.share(b, &gates, &self.costs)?;
             let routed = shares.tensor().f_flatten(0, 1)?.f_index_select(0, &scores.tensor().f_argmax(1, false)?)?;

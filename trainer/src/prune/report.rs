@@ -7,7 +7,7 @@ use pleach_model::{
     counter::Macs,
     error::Result,
     family::FamilyFolder,
-    vector::{VectorLayout, Width},
+    vector::{VectorLayout, Width, module},
 };
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -66,11 +66,6 @@ fn removed(layout: &VectorLayout, left: &Architecture) -> Vec<String> {
     let gone = |width: &&Width| left.left(&width.site, width.entries.len()) == 0;
     let modules: BTreeSet<&str> = layout.widths.iter().filter(gone).map(|width| module(&width.site)).collect();
     modules.into_iter().map(str::to_owned).collect()
-}
-
-/// The ResNet or transformer that a site is in.
-fn module(site: &str) -> &str {
-    site.split_once(".transformer_blocks").map_or(site, |(module, _)| module)
 }
 
 /// For each expert the share of each site's units that is left: blocks from left to right, sites from top to bottom.

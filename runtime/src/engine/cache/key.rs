@@ -30,7 +30,7 @@ impl<'a> Key<'a> {
         graph: Sha256,
         weights: Option<Sha256>,
     ) -> Self {
-        let runtime = [engine.library().version.as_str(), engine.build_info()];
+        let runtime = [engine.dylib().version.as_str(), engine.build_info()];
         Self { format: FORMAT, runtime, cpu: cpu_features(), provider, dimensions, graph, weights }
     }
 

@@ -3,17 +3,11 @@
 use super::*;
 use crate::{
     data::ImageFolder,
-    prune::{Aptp, AptpRecipe, AptpSetting, NewExpert, NewFamily, NewRouter},
-    run::{self, LoopSettings},
+    prune::{Aptp, AptpRecipe, AptpSetting, NewExpert, NewFamily},
+    run::LoopSettings,
     testing::Bench,
 };
-use pleach_model::{
-    counter::At,
-    family,
-    files::Overwrite,
-    manifest::Family,
-    router::{RouterConfig, RoutingNoise},
-};
+use pleach_model::{counter::At, family, files::Overwrite, manifest::Family, router::RoutingNoise};
 use serde_json::json;
 use std::{fs, path::PathBuf};
 use tempfile::{TempDir, tempdir};
@@ -29,7 +23,8 @@ impl Made {
     fn new(noise: RoutingNoise) -> Self {
         let (bench, folder) = (Bench::new(), tempdir().unwrap());
         let settings = LoopSettings { steps: 3, ..AptpRecipe::default().settings };
-        let recipe = AptpRecipe { experts: 2, batch: 2, warm_start: 1, settings, ..AptpRecipe::default() };
+        let recipe =
+            AptpRecipe { experts: 2, batch: 2, warm_start: 1, routing: noise, settings, ..AptpRecipe::default() };
         let (at, sentences) = (At { height: 8, width: 8, tokens: 77 }, bench.sentences());
         let setting = AptpSetting {
             recipe: &recipe,
@@ -42,23 +37,13 @@ impl Made {
             device: Device::Cpu,
         };
         let task = Aptp::new(setting, bench.batches(2, 0)).unwrap();
-        let experts = task.experts(&[]).unwrap();
-        let names = ["large", "small"];
-        let relaxation = recipe.relaxation;
+        let router = task.router(&[], bench.sentence_encoder()).unwrap();
+        let experts = ["large", "small"].into_iter().zip(&router.experts);
         let new = NewFamily {
             teacher: &bench.teacher,
             source: "../base".into(),
-            experts: names
-                .into_iter()
-                .zip(&experts)
-                .map(|(name, e)| NewExpert::cut(name, e.architecture.clone()))
-                .collect(),
-            router: Some(NewRouter {
-                config: RouterConfig { features: sentences.features(), experts: 2, relaxation, noise },
-                tensors: run::named(&task),
-                experts,
-                encoder: bench.sentence_encoder(),
-            }),
+            experts: experts.map(|(name, e)| NewExpert::cut(name, e.architecture.clone())).collect(),
+            router: Some(router),
             at,
             method: "aptp".into(),
             recipe: json!({}),
