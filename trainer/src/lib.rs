@@ -10,10 +10,12 @@ pub mod learn;
 pub mod libtorch;
 pub mod native;
 pub mod pretrain;
+pub mod probe;
 pub mod prune;
 pub mod random;
 pub mod run;
 pub mod sampling;
+pub mod suppress;
 #[cfg(test)]
 mod testing;
 pub mod torch;

@@ -6,13 +6,13 @@ use crate::{
         Result,
         streams::{Use, noise},
     },
-    torch::{Torch, Value},
+    torch::{Torch, Value, kind},
 };
 use image::RgbImage;
 use pleach_model::{
     samplers::{Sampler, SamplerKind},
     schedule::Schedule,
-    sites::Pass,
+    sites::{Identity, Pass, Sites},
     unet::UNet,
 };
 use tch::{Device, Kind, Tensor, no_grad};
@@ -28,41 +28,61 @@ pub struct Sampling {
     pub guidance: f64,
 }
 
-/// What draws.
-pub struct Artist<'a> {
-    /// The interpreter of the networks.
+/// What takes noise away.
+#[derive(Clone, Copy)]
+pub struct Denoiser<'a> {
+    /// The interpreter of the network.
     pub torch: &'a Torch,
     /// The UNet.
     pub unet: &'a UNet<Torch>,
-    /// The autoencoder's decoder.
-    pub decoder: &'a LatentDecoder,
     /// The noise schedule.
     pub schedule: &'a Schedule,
-    /// Height and width of the latents.
-    pub latents: [i64; 2],
+    /// What the network's sites come by.
+    sites: &'a dyn Sites<Torch>,
 }
 
-impl Artist<'_> {
-    /// One picture for each embedding `[B, N, D]`, against the embedding `null [1, N, D]`; the noise of picture i is that of seed
-    /// `seed` and number i.
+/// What is denoised.
+pub struct Start<'a> {
+    /// Channels, height and width of the latents.
+    pub latents: [i64; 3],
+    /// `[B, N, D]`.
+    pub embeddings: &'a Tensor,
+    /// Embedding of the empty caption, `[1, N, D]`.
+    pub null: &'a Tensor,
+    /// Latents number i begin with the noise of this seed and number i.
+    pub seed: u64,
+}
+
+impl<'a> Denoiser<'a> {
+    /// With a network.
+    pub fn new(torch: &'a Torch, unet: &'a UNet<Torch>, schedule: &'a Schedule) -> Self {
+        Self { torch, unet, schedule, sites: &Identity }
+    }
+
+    /// The same, with a hook.
+    #[must_use]
+    pub fn watched(self, sites: &'a dyn Sites<Torch>) -> Self {
+        Self { sites, ..self }
+    }
+
+    /// Latents `[B, C, h, w]` after the first `calls` calls of the network, or after all of them, and the timestep of the call that would
+    /// follow. No gradients are recorded.
     ///
     /// # Errors
     /// What libtorch or the sampler says.
-    pub fn draw(&self, embeddings: &Tensor, null: &Tensor, seed: u64, sampling: Sampling) -> Result<Vec<RgbImage>> {
-        no_grad(|| self.denoise_and_decode(embeddings, null, seed, sampling))
+    pub fn denoise(
+        &self,
+        start: &Start<'_>,
+        sampling: Sampling,
+        calls: Option<usize>,
+    ) -> Result<(Tensor, Option<f64>)> {
+        no_grad(|| self.without_gradients(start, sampling, calls.unwrap_or(usize::MAX)))
     }
 
-    fn denoise_and_decode(
-        &self,
-        embeddings: &Tensor,
-        null: &Tensor,
-        seed: u64,
-        sampling: Sampling,
-    ) -> Result<Vec<RgbImage>> {
+    fn without_gradients(&self, start: &Start<'_>, sampling: Sampling, calls: usize) -> Result<(Tensor, Option<f64>)> {
+        let Start { latents: [channels, height, width], embeddings, null, seed } = *start;
         let sampler = Sampler::new(sampling.kind, self.schedule, sampling.steps)?;
         let batch = embeddings.size().first().copied().unwrap_or(0);
-        let [height, width] = self.latents;
-        let channels = self.decoder.config().latent_channels as i64;
         let each = (channels * height * width) as usize;
         let start: Vec<f32> = (0..batch as u64).flat_map(|i| noise(seed, Use::Sample, i).randn(each)).collect();
         let shape = [batch, channels, height, width];
@@ -73,20 +93,22 @@ impl Artist<'_> {
         } else {
             embeddings.shallow_clone()
         };
-        let context = Value::try_from(context)?;
+        let narrow =
+            |tensor: &Tensor| -> Result<Value> { Ok(Value::try_from(tensor.f_to_kind(kind(self.torch.dtype()))?)?) };
+        let context = narrow(&context)?;
         let mut trajectory = sampler.trajectory::<Value>();
         let mut x = Value::try_from(start.f_mul_scalar(sampler.init_noise_sigma())?)?;
-        let pass = Pass::plain(self.torch);
+        let pass = Pass::new(self.torch, self.sites);
         let mut fresh = 0;
-        for (call, &timestep) in sampler.timesteps().iter().enumerate() {
+        for (call, &timestep) in sampler.timesteps().iter().enumerate().take(calls) {
             let input = x.tensor().f_mul_scalar(sampler.input_scale(call))?;
             let input = if guided { Tensor::f_cat(&[&input, &input], 0)? } else { input };
-            let input = Value::try_from(input)?;
             let timestep = Tensor::f_from_slice(&[timestep as f32])?.f_to_device(self.torch.device())?;
-            let output = self.unet.forward(&pass, &input, &Value::try_from(timestep)?, &context)?;
-            let output = match output.tensor().f_chunk(2, 0)?.as_slice() {
+            let output = self.unet.forward(&pass, &narrow(&input)?, &Value::try_from(timestep)?, &context)?;
+            let output = output.tensor().f_to_kind(Kind::Float)?;
+            let output = match output.f_chunk(2, 0)?.as_slice() {
                 [without, with] if guided => without.f_add(&with.f_sub(without)?.f_mul_scalar(sampling.guidance)?)?,
-                _ => output.tensor().shallow_clone(),
+                _ => output,
             };
             let mut draw = || {
                 fresh += 1;
@@ -95,7 +117,26 @@ impl Artist<'_> {
             };
             x = trajectory.step(&x, Value::try_from(output)?, &mut draw)?;
         }
-        pictures(&self.decoder.decode(x.tensor())?)
+        Ok((x.tensor().shallow_clone(), sampler.timesteps().get(calls).copied()))
+    }
+}
+
+/// What draws.
+pub struct Artist<'a> {
+    /// Takes the noise away.
+    pub denoiser: Denoiser<'a>,
+    /// The autoencoder's decoder.
+    pub decoder: &'a LatentDecoder,
+}
+
+impl Artist<'_> {
+    /// One picture for each embedding.
+    ///
+    /// # Errors
+    /// What libtorch or the sampler says.
+    pub fn draw(&self, start: &Start<'_>, sampling: Sampling) -> Result<Vec<RgbImage>> {
+        let (latents, _) = self.denoiser.denoise(start, sampling, None)?;
+        pictures(&self.decoder.decode(&latents)?)
     }
 }
 

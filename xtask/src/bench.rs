@@ -10,7 +10,7 @@ use crate::cargo;
 /// A benchmark: its name, the package that has it as a bench target of the same name, and what it measures.
 type Bench = (&'static str, &'static str, &'static str);
 
-const BENCHES: [Bench; 6] = [
+const BENCHES: [Bench; 7] = [
     (
         "ablation",
         "pleach-tests",
@@ -23,6 +23,11 @@ const BENCHES: [Bench; 6] = [
         "prune to a family by APTP and to single experts by rules, fine-tune all alike: routing, Frechet distance",
     ),
     ("load", "pleach-tests", "open that UNet in ONNX Runtime in every way there is: seconds, private memory"),
+    (
+        "prune",
+        "pleach-tests",
+        "Stable Diffusion 2.1's UNet pruned: a step of APTP, cutting experts, and their steps against their multiply-accumulates",
+    ),
     ("step", "pleach-tests", "one UNet step in ONNX Runtime beside libtorch: medians, ratio, peak memory, load time"),
     (
         "train",

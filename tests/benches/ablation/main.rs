@@ -60,7 +60,7 @@ const TEACHER: &str = "the teacher itself";
 const CUT: &str = "nothing: cut, not fine-tuned";
 
 impl Configuration {
-    fn recipe(&self, pace: &Comparison, seed: u64) -> TrainRecipe {
+    fn recipe(&self, comparison: &Comparison, seed: u64) -> TrainRecipe {
         let paper = LossRecipe::paper();
         let weight = |used: bool, weight: f64| if used { weight } else { 0.0 };
         let loss = LossRecipe {
@@ -69,7 +69,7 @@ impl Configuration {
             features: weight(self.distillation, paper.features),
             ..paper
         };
-        TrainRecipe { init: self.init, loss, ..pace.recipe(seed) }
+        TrainRecipe { init: self.init, loss, ..comparison.recipe(seed) }
     }
 }
 

@@ -30,8 +30,8 @@ use pleach_trainer::{
     finetune::Making,
     learn::{OptimiserSettings, RateSettings},
     prune::{
-        Aptp, AptpRecipe, AptpSetting, ArchitectureLosses, Chosen, NewExpert, NewFamily, PromptRouter, Pruner, Ranking,
-        Sample, TaylorRecipe, magnitude, part_of, route, taylor,
+        Aptp, AptpRecipe, AptpSetting, ArchitectureLosses, Chosen, NewExpert, NewFamily, NewRouting, PromptRouter,
+        Pruner, Ranking, Sample, TaylorRecipe, magnitude, part_of, route, taylor,
     },
     run::{LoopSettings, RunFolder, Start, train},
     torch::Device,
@@ -68,6 +68,9 @@ struct Cli {
     /// Those of them before there are experts
     #[arg(long, default_value_t = 300)]
     warm_start: u64,
+    /// Weight of the cross entropy that has prompts go where they were learnt; 0 as published
+    #[arg(long, default_value_t = 0.1)]
+    commitment: f64,
     /// Seeds of pruning and fine-tuning, which follow each other
     #[arg(long, default_value_t = 2)]
     seeds: u64,
@@ -172,7 +175,7 @@ fn family(cli: &Cli, ground: &Ground, seed: u64, printer: &Printer) -> Result<Fa
         batch: 32,
         warm_start: cli.warm_start,
         gates: Chosen::Mode,
-        architectures: ArchitectureLosses { spread: 0.5, ..ArchitectureLosses::default() },
+        architectures: ArchitectureLosses { spread: 0.5, commitment: cli.commitment, ..ArchitectureLosses::default() },
         settings: LoopSettings {
             steps: cli.pruning,
             sample_every: 0,
@@ -208,7 +211,7 @@ fn family(cli: &Cli, ground: &Ground, seed: u64, printer: &Printer) -> Result<Fa
         teacher: &ground.teacher,
         source: cli.comparison.base.display().to_string(),
         experts: experts.map(|(i, e)| NewExpert::cut(format!("expert-{i}"), e.architecture.clone())).collect(),
-        router: Some(router),
+        router: Some(NewRouting::Learnt(router)),
         at,
         method: "aptp".into(),
         recipe: json!(recipe),

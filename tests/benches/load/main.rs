@@ -4,17 +4,13 @@
 //! does: the checked graph as bytes with the folder of the checked file, and the host cache at the first start and after it. Each way
 //! has a process of its own, and takes one step, whose output must be the same bits for all.
 
-#[path = "../step/fixture.rs"]
-#[allow(dead_code, reason = "what it counts and compares, the other benchmark tells")]
-mod fixture;
-
 use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
-use fixture::Settings;
 use ort::session::{Session, builder::GraphOptimizationLevel};
 use pleach_console::{Align, ConsoleArgs, ExitCode, Printer, Table, human, run};
+use pleach_model::architecture::Architecture;
 use pleach_runtime::engine::{CACHE_LIMIT, Engine, EngineOptions, GraphFile, HostCache, NetworkOptions, TensorRef};
-use pleach_tests::memory::Memory;
+use pleach_tests::{memory::Memory, stepping::Settings};
 use serde::{Deserialize, Serialize};
 use std::{env, fs, path::PathBuf, process::Command, sync::Arc, thread, time::Instant};
 
@@ -89,11 +85,19 @@ fn compare(cli: &Cli, printer: &Printer) -> Result<()> {
     let scratch = cli.scratch.as_ref().map_or_else(tempfile::tempdir, tempfile::tempdir_in);
     let scratch = scratch.context("cannot make a folder for the export")?;
     let folder = scratch.path().to_owned();
-    let settings = Settings { folder, batch: 2, size: 64, threads: thread::available_parallelism()?, tiny: cli.tiny };
+    let settings = Settings {
+        checkpoint: folder.join("unet.safetensors"),
+        folder,
+        architecture: Architecture::full(),
+        batch: 2,
+        size: 64,
+        threads: thread::available_parallelism()?,
+        tiny: cli.tiny,
+    };
     printer.status("Exporting", "a network with random weights");
     settings.write_checkpoint()?;
     settings.export()?;
-    fs::remove_file(settings.checkpoint())?;
+    fs::remove_file(&settings.checkpoint)?;
     let told = serde_json::to_string(&settings)?;
     let mut rows = Vec::new();
     let mut first = None;

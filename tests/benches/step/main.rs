@@ -4,15 +4,13 @@
 //! adds to another's memory, and the processes take turns, step by step, so that whatever else the machine does hits all of
 //! them. All work in f32 with the same number of threads, on the same inputs; their outputs are compared.
 
-mod contender;
-mod fixture;
 mod report;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use contender::{Contender, Engine};
-use fixture::Settings;
 use pleach_console::{ConsoleArgs, ExitCode, Printer, run};
+use pleach_model::architecture::Architecture;
+use pleach_tests::stepping::{Contender, Engine, Settings, contend};
 use report::Report;
 use std::{num::NonZeroUsize, path::PathBuf, thread};
 
@@ -57,7 +55,7 @@ fn main() -> std::process::ExitCode {
     let cli = Cli::parse();
     run(&cli.console, |printer| {
         match &cli.contend {
-            Some(told) => contender::contend(told)?,
+            Some(told) => contend(told)?,
             None => compare(&cli, printer)?,
         }
         Ok(ExitCode::Done)
@@ -75,7 +73,15 @@ fn compare(cli: &Cli, printer: &Printer) -> Result<()> {
     let scratch = scratch.context("cannot make a folder for the checkpoint")?;
     let threads = cli.threads.map_or_else(thread::available_parallelism, Ok)?;
     let folder = scratch.path().to_owned();
-    let settings = Settings { folder, batch: cli.batch, size: cli.size, threads, tiny: cli.tiny };
+    let settings = Settings {
+        checkpoint: folder.join("unet.safetensors"),
+        folder,
+        architecture: Architecture::full(),
+        batch: cli.batch,
+        size: cli.size,
+        threads,
+        tiny: cli.tiny,
+    };
     printer.status("Writing", "a checkpoint with random weights");
     settings.write_checkpoint()?;
     printer.status("Exporting", "it to ONNX");

@@ -1,8 +1,8 @@
 //! What was measured, for people and for programs.
 
-use crate::{contender::Timed, fixture::Settings};
 use anyhow::Result;
 use pleach_console::{Align, PrintError, Printer, Table, human};
+use pleach_tests::stepping::{Settings, Timed, median};
 use serde::Serialize;
 
 /// The comparison.
@@ -89,16 +89,5 @@ impl Report {
             ]);
         }
         printer.table(&table)
-    }
-}
-
-fn median(seconds: &[f64]) -> f64 {
-    let mut sorted = seconds.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let middle = sorted.len() / 2;
-    match (sorted.len() % 2, sorted.get(middle), sorted.get(middle.wrapping_sub(1))) {
-        (0, Some(above), Some(below)) => (above + below) / 2.0,
-        (_, Some(middle), _) => *middle,
-        _ => f64::NAN,
     }
 }

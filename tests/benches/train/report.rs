@@ -3,6 +3,7 @@
 use crate::contender::Timed;
 use pleach_console::{Align, PrintError, Printer, Table, human};
 use pleach_model::counter;
+use pleach_tests::stepping::median;
 use serde::Serialize;
 
 /// The comparison.
@@ -29,8 +30,8 @@ impl Report {
     pub fn new(counted: &counter::Report, [batch, size, threads]: [usize; 3], [ours, peer]: [Timed; 2]) -> Self {
         let seconds = |timed: &Timed| timed.steps.iter().skip(1).map(|step| step.seconds).collect::<Vec<_>>();
         let pairs = seconds(&ours).into_iter().zip(seconds(&peer));
-        let ratio = median(pairs.map(|(ours, peer)| ours / peer).collect());
-        let row = |timed: Timed| Row { median_seconds: median(seconds(&timed)), timed };
+        let ratio = median(&pairs.map(|(ours, peer)| ours / peer).collect::<Vec<_>>());
+        let row = |timed: Timed| Row { median_seconds: median(&seconds(&timed)), timed };
         Self { parameters: counted.parameters(), batch, size, threads, ours: row(ours), peer: row(peer), ratio }
     }
 
@@ -61,9 +62,4 @@ impl Report {
         printer.table(&table)?;
         printer.line(format_args!("ratio (median of pairs) {ratio:.3}; losses at most {:.1e} apart", self.apart()))
     }
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

@@ -142,16 +142,16 @@ impl Ground {
     ///
     /// # Errors
     /// A base model or a folder that cannot be used.
-    pub fn open(extent: &Comparison, work: &Path) -> Result<Self> {
-        let pipeline = PipelineFolder::open(&extent.base)?.checkpoint()?;
-        let data = work.join(format!("world-{}", extent.pictures));
+    pub fn open(comparison: &Comparison, work: &Path) -> Result<Self> {
+        let pipeline = PipelineFolder::open(&comparison.base)?.checkpoint()?;
+        let data = work.join(format!("world-{}", comparison.pictures));
         if !data.is_dir() {
-            let request = world::folder::Request { count: extent.pictures, seed: WORLD, ..Default::default() };
+            let request = world::folder::Request { count: comparison.pictures, seed: WORLD, ..Default::default() };
             world::folder::write(&data, &request, Overwrite::Never, &|| ControlFlow::Continue(()))?;
         }
         let dataset: Arc<dyn Dataset> = Arc::new(ImageFolder::open(&data, None)?);
         let side = world::SIDE as usize;
-        let folder = work.join(format!("cache-{}", extent.pictures));
+        let folder = work.join(format!("cache-{}", comparison.pictures));
         if !folder.is_dir() {
             let options = BuildOptions { resolution: side, device: Device::Cpu, ..BuildOptions::default() };
             cache::build(&*dataset, &pipeline, &folder, &options, &())?;
@@ -164,8 +164,8 @@ impl Ground {
             scaling: VaeConfig::from_json(&pipeline.vae.config)?.scaling_factor,
             cache,
             dataset,
-            captions: (0..extent.drawn as u64).map(|index| world::sample(UNSEEN, index).caption).collect(),
-            guidance: extent.guidance,
+            captions: (0..comparison.drawn as u64).map(|index| world::sample(UNSEEN, index).caption).collect(),
+            guidance: comparison.guidance,
             pipeline,
         })
     }
@@ -261,6 +261,8 @@ impl Ground {
             let captions: Vec<String> = captions.iter().map(|&number| self.captions[number].clone()).collect();
             Ok(Samples {
                 embeddings: self.text.encode(&captions)?,
+                null: self.null()?,
+                schedule: self.schedule.clone(),
                 decoder: LatentDecoder::of(&self.pipeline.vae, Device::Cpu, Dtype::F32)?,
                 latents: [side; 2],
                 sampling,

@@ -2,12 +2,12 @@
 
 use super::{
     place::Place,
-    source::{Source, Wanted},
+    source::{Base, Source, Wanted},
     watch::Shown,
 };
 use crate::{
     data::{Dataset, Part},
-    encoders::LatentDecoder,
+    encoders::{LatentDecoder, TextEncoder},
     finetune::{Finetuning, LossRecipe, Samples, Setting, Teacher, TrainRecipe, write_student},
     libtorch::libtorch,
     prune::{part_of, read_routes},
@@ -21,7 +21,7 @@ use pleach_model::{architecture::Architecture, counter, family, samplers::Sample
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::{path::PathBuf, sync::Arc};
-use tch::Device;
+use tch::{Device, Tensor};
 
 /// Captions of the data that are drawn where none are given.
 const SAMPLES: usize = 8;
@@ -60,21 +60,31 @@ impl Default for SampleRecipe {
 }
 
 impl SampleRecipe {
-    fn samples(&self, source: &Source, device: Device) -> anyhow::Result<Samples> {
-        let Source { dataset, base, text, .. } = source;
+    /// What is drawn, of the data's captions where none are given.
+    pub(super) fn samples(&self, source: &Source, device: Device) -> anyhow::Result<Samples> {
+        let Source { dataset, base, text, null, .. } = source;
+        let first = (0..dataset.len()).filter_map(|index| dataset.captions(index).first().cloned());
+        self.of(base, text, null, first.take(SAMPLES).collect(), device)
+    }
+
+    /// What is drawn, of these captions where none are given.
+    pub(super) fn of(
+        &self,
+        base: &Base,
+        text: &TextEncoder,
+        null: &Tensor,
+        captions: Vec<String>,
+        device: Device,
+    ) -> anyhow::Result<Samples> {
         let pipeline = &base.pipeline;
         let kind = match &self.sampler {
             Some(name) => name.parse().with_context(|| format!("`samples.sampler` is {name:?}"))?,
             None => SamplerKind::from_config(&pipeline.common.scheduler)?,
         };
-        let captions = if self.captions.is_empty() {
-            let first = (0..dataset.len()).filter_map(|index| dataset.captions(index).first().cloned());
-            first.take(SAMPLES).collect()
-        } else {
-            self.captions.clone()
-        };
         Ok(Samples {
-            embeddings: text.encode(&captions)?,
+            embeddings: text.encode(if self.captions.is_empty() { &captions } else { &self.captions })?,
+            null: null.shallow_clone(),
+            schedule: base.schedule.clone(),
             decoder: LatentDecoder::of(&pipeline.vae, device, Dtype::F32)?,
             latents: [base.at().height as i64; 2],
             sampling: Sampling { kind, steps: self.steps, guidance: self.guidance },

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     libtorch::libtorch,
-    prune::{ENCODER_FILES, NewExpert, NewFamily, NewRouter, Published, inferred, published},
+    prune::{ENCODER_FILES, NewExpert, NewFamily, NewRouter, NewRouting, Published, inferred, published},
     run,
 };
 use anyhow::{Context, ensure};
@@ -16,7 +16,7 @@ use pleach_model::{
     checkpoint::Checkpoint, files::Overwrite, gating::Relaxation, manifest::Family, router::RoutingNoise,
 };
 use serde_json::json;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use tch::Device;
 
 /// The published router's sentence encoder.
@@ -79,16 +79,7 @@ pub fn run(arguments: &ImportArgs, printer: &Printer) -> anyhow::Result<ExitCode
         "there is nothing to import: give --predictor and --codebook, or --expert"
     );
     libtorch()?;
-    let wanted = Wanted {
-        teacher: &arguments.base,
-        data: Path::new(""),
-        images: None,
-        cache: None,
-        resolution: arguments.resolution,
-        flip: false,
-        workers: 0,
-        device: Device::Cpu,
-    };
+    let wanted = Wanted { teacher: &arguments.base, ..Wanted::network_only(arguments.resolution, Device::Cpu) };
     let base = Base::open(&wanted, printer)?;
     let config = base.teacher.config().clone();
     let router = match (&arguments.predictor, &arguments.codebook) {
@@ -113,7 +104,7 @@ pub fn run(arguments: &ImportArgs, printer: &Printer) -> anyhow::Result<ExitCode
     let router = match router {
         Some(Published { config, tensors, experts }) => {
             let encoder = checkpoint::resolve(&arguments.sentences, &ENCODER_FILES, printer)?;
-            Some(NewRouter { config, tensors, experts, encoder })
+            Some(NewRouting::Learnt(NewRouter { config, tensors, experts, encoder }))
         }
         None => None,
     };
@@ -156,7 +147,7 @@ fn experts(
     let open = |(i, path): (usize, &PathBuf)| {
         let weights = Checkpoint::open(path).with_context(|| format!("cannot open expert {i}"))?;
         let architecture = inferred(config, &weights, codes.get(i).copied())?;
-        Ok(NewExpert { name: name(i), architecture, weights: Some(weights) })
+        Ok(NewExpert::stored(name(i), architecture, weights))
     };
     arguments.experts.iter().enumerate().map(open).collect()
 }

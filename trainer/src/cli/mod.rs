@@ -2,13 +2,20 @@
 
 pub mod cache;
 mod checkpoint;
+pub mod concept_images;
+mod concepts;
+mod drawing;
+pub mod erase;
 pub mod finetune;
 pub mod import_aptp;
+mod model;
 mod place;
 pub mod pretrain;
+pub mod probe;
 pub mod prune;
 pub mod report;
 pub mod route;
 mod source;
+pub mod suppress;
 mod watch;
 pub mod world;

@@ -13,8 +13,8 @@ use crate::{
     finetune::Making,
     libtorch::libtorch,
     prune::{
-        Aptp, AptpRecipe, AptpSetting, BkSdm, BkSdmSize, ENCODER_FILES, NewExpert, NewFamily, NewRouter, PromptRouter,
-        Pruner, Ranking, Sample, TaylorRecipe, magnitude, route, taylor, write_routes,
+        Aptp, AptpRecipe, AptpSetting, BkSdm, BkSdmSize, ENCODER_FILES, NewExpert, NewFamily, NewRouter, NewRouting,
+        PromptRouter, Pruner, Ranking, Sample, TaylorRecipe, magnitude, route, taylor, write_routes,
     },
     run::{self, Outcome, RunFolder, Start, train},
 };
@@ -264,7 +264,7 @@ fn prune(arguments: &PruneArgs, printer: &Printer, interrupt: &Interrupt) -> any
         teacher: &base.teacher,
         source: seen_from(&root, &base.folder)?,
         experts: (0..).zip(pruned.experts).map(|(i, left)| NewExpert::cut(format!("expert-{i}"), left)).collect(),
-        router: pruned.router,
+        router: pruned.router.map(NewRouting::Learnt),
         at: base.at(),
         method: recipe.method.name(),
         recipe: json!(recipe),

@@ -46,6 +46,22 @@ pub(super) struct Wanted<'a> {
     pub device: Device,
 }
 
+impl Wanted<'static> {
+    /// No data at all.
+    pub fn network_only(resolution: usize, device: Device) -> Self {
+        Self {
+            teacher: "",
+            data: Path::new(""),
+            images: None,
+            cache: None,
+            resolution,
+            flip: false,
+            workers: 0,
+            device,
+        }
+    }
+}
+
 /// A network, opened.
 pub(super) struct Base {
     /// Where its pipeline lies.

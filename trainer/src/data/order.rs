@@ -17,10 +17,7 @@ pub struct Position {
 impl Position {
     /// A position as a run remembers it.
     pub(crate) fn of_state(state: serde_json::Value) -> crate::run::Result<Self> {
-        serde_json::from_value(state).map_err(|error| crate::run::Error::Checkpoint {
-            path: "state.json".into(),
-            reason: format!("the position in the data: {error}"),
-        })
+        crate::run::state(state)
     }
 }
 

@@ -34,6 +34,18 @@ pub enum Batches {
         /// Called with a line for each picture that cannot be used.
         warn: Box<dyn Fn(String)>,
     },
+    /// Whatever else makes them.
+    Made(Box<dyn FnMut() -> Result<Encoded>>),
+}
+
+/// Pictures and captions as the encoders leave them.
+pub struct Encoded {
+    /// Mean and log-variance of the latents, joined: `[B, 2 C, h, w]`.
+    pub moments: Tensor,
+    /// `[B, N, D]`.
+    pub context: Tensor,
+    /// `[B]`.
+    pub captions: Vec<String>,
 }
 
 /// One batch, on the device.
@@ -66,6 +78,7 @@ impl Batches {
         match self {
             Self::Cached { loader, .. } => loader.position(),
             Self::Fresh { loader, .. } => loader.position(),
+            Self::Made(_) => Position::default(),
         }
     }
 
@@ -74,7 +87,7 @@ impl Batches {
     /// # Errors
     /// Data that cannot be read; what libtorch says.
     pub fn next(&mut self, micro: u64, making: &Making<'_>) -> Result<Latents> {
-        let (moments, context, captions) = match self {
+        let Encoded { moments, context, captions } = match self {
             Self::Cached { loader, dataset } => {
                 let shapes = (loader.cache().moments_shape(), loader.cache().embedding_shape());
                 let LatentBatch { moments, embeddings, indices, captions, .. } = loader.next()?;
@@ -85,11 +98,11 @@ impl Batches {
                 };
                 let moments = Tensor::f_from_slice(&moments)?;
                 let embeddings = Tensor::f_from_slice(&embeddings)?;
-                (
-                    moments.f_reshape([batch, channels as i64, height as i64, width as i64])?,
-                    embeddings.f_reshape([batch, tokens as i64, features as i64])?,
-                    indices.iter().zip(captions).map(caption).collect(),
-                )
+                Encoded {
+                    moments: moments.f_reshape([batch, channels as i64, height as i64, width as i64])?,
+                    context: embeddings.f_reshape([batch, tokens as i64, features as i64])?,
+                    captions: indices.iter().zip(captions).map(caption).collect(),
+                }
             }
             Self::Fresh { loader, latents, text, side, warn } => {
                 let batch = loader.next()?;
@@ -98,8 +111,13 @@ impl Batches {
                 }
                 let side = *side as i64;
                 let pictures = Tensor::f_from_slice(&batch.pictures)?.f_reshape([-1, 3, side, side])?;
-                (latents.moments(&pictures)?, text.encode(&batch.captions)?, batch.captions)
+                Encoded {
+                    moments: latents.moments(&pictures)?,
+                    context: text.encode(&batch.captions)?,
+                    captions: batch.captions,
+                }
             }
+            Self::Made(make) => make()?,
         };
         let moments = moments.f_to_device(making.device)?.f_to_kind(Kind::Float)?;
         let latents = posterior(&moments, making.scaling, making.seed, micro)?;

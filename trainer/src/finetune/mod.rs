@@ -3,7 +3,7 @@
 mod batches;
 mod loss;
 
-pub use batches::{Batches, Latents, Making};
+pub use batches::{Batches, Encoded, Latents, Making};
 pub(crate) use loss::outputs;
 pub use loss::{Blocks, LossRecipe, Outputs, Reduce, distillation};
 
@@ -13,7 +13,7 @@ use crate::{
     encoders::LatentDecoder,
     learn::{Learner, Variable},
     run::{self, LoopSettings, Loss, Result, Task, grid, write_weights},
-    sampling::{Artist, Sampling},
+    sampling::{Artist, Denoiser, Sampling, Start},
     torch::{CutWeights, Initial, Layout, Torch, Value, Weights, kind},
 };
 use image::RgbImage;
@@ -136,6 +136,66 @@ impl Teacher {
         tensors(specs, &bound, &Weights::new(&bound))
     }
 
+    /// A network that learns: what an architecture leaves of the teacher, with weights of its own or the teacher's.
+    ///
+    /// # Errors
+    /// An architecture of another network, weights that do not fit.
+    pub fn student(
+        &self,
+        architecture: &Architecture,
+        own: Option<&Checkpoint>,
+        device: Device,
+        channels_last: bool,
+    ) -> Result<Learner> {
+        let config = &self.config;
+        match own {
+            None => {
+                let cuts = Cuts::new(config, architecture)?;
+                self.bound(|bound| {
+                    let source = Layout::new(CutWeights::new(bound, &cuts), channels_last);
+                    Learner::new(config, architecture, device, source)
+                })
+            }
+            Some(own) => {
+                let bound = own.bind(&self.specs(architecture)?, Spelling::Unet)?;
+                Learner::new(config, architecture, device, Layout::new(Weights::new(&bound), channels_last))
+            }
+        }
+    }
+
+    /// As [`student`](Self::student), a network that learns nothing.
+    ///
+    /// # Errors
+    /// An architecture of another network, weights that do not fit.
+    pub fn network(
+        &self,
+        architecture: &Architecture,
+        own: Option<&Checkpoint>,
+        torch: &Torch,
+        channels_last: bool,
+    ) -> Result<UNet<Torch>> {
+        fn build(
+            (config, architecture): (&UNetConfig, &Architecture),
+            torch: &Torch,
+            source: impl Source<Torch>,
+            channels_last: bool,
+        ) -> Result<UNet<Torch>> {
+            let source = Layout::new(source, channels_last);
+            Ok(UNet::new(config, architecture, &Params::new(torch, &source))?)
+        }
+        let of = (&self.config, architecture);
+        match own {
+            None => {
+                let cuts = Cuts::new(&self.config, architecture)?;
+                self.bound(|bound| build(of, torch, CutWeights::new(bound, &cuts), channels_last))
+            }
+            Some(own) => {
+                let bound = own.bind(&self.specs(architecture)?, Spelling::Unet)?;
+                build(of, torch, Weights::new(&bound), channels_last)
+            }
+        }
+    }
+
     /// The parameters that an architecture leaves.
     fn specs(&self, architecture: &Architecture) -> Result<Vec<TensorSpec>> {
         Ok(counter::unet(&self.config, architecture, counter::At { height: 8, width: 8, tokens: 1 })?.tensors)
@@ -222,6 +282,10 @@ pub struct Finetuning<'a> {
 pub struct Samples {
     /// Embeddings of the captions, `[B, N, D]`.
     pub embeddings: Tensor,
+    /// Embedding of the empty caption, `[1, N, D]`.
+    pub null: Tensor,
+    /// The noise schedule.
+    pub schedule: Schedule,
     /// The autoencoder's decoder.
     pub decoder: LatentDecoder,
     /// Height and width of the latents.
@@ -235,27 +299,33 @@ impl<'a> Finetuning<'a> {
     ///
     /// # Errors
     /// Weights that do not fit, an architecture of another network, data that cannot be opened.
-    pub fn new(setting: Setting<'a>, mut batches: impl FnMut(Position) -> Result<Batches> + 'a) -> Result<Self> {
+    pub fn new(setting: Setting<'a>, batches: impl FnMut(Position) -> Result<Batches> + 'a) -> Result<Self> {
         let Setting { recipe, teacher, architecture, device, .. } = &setting;
-        let torch = Torch::new(*device, recipe.precision)?.recomputing(recipe.gradient_checkpointing);
-        let cuts = Cuts::new(teacher.config(), architecture)?;
-        let (config, last) = (teacher.config(), recipe.channels_last);
+        let last = recipe.channels_last;
         let student = match recipe.init {
             Init::Random => {
                 let source = Layout::new(Initial { seed: recipe.seed }, last);
-                Learner::new::<run::Error>(config, architecture, *device, source)?
+                Learner::new::<run::Error>(teacher.config(), architecture, *device, source)?
             }
-            Init::Teacher => teacher.bound(|bound| {
-                Learner::new(config, architecture, *device, Layout::new(CutWeights::new(bound, &cuts), last))
-            })?,
+            Init::Teacher => teacher.student(architecture, None, *device, last)?,
         };
-        let full = |bound: &Bound<'_>| -> Result<UNet<Torch>> {
-            let weights = Layout::new(Weights::new(bound), recipe.channels_last);
-            Ok(UNet::new(teacher.config(), &Architecture::full(), &Params::new(&torch, &weights))?)
-        };
-        let teacher = if recipe.loss.distils() { Some(teacher.bound(full)?) } else { None };
+        Self::with_student(setting, student, batches)
+    }
+
+    /// As [`new`](Self::new), with a student that is there already.
+    ///
+    /// # Errors
+    /// Weights that do not fit, data that cannot be opened.
+    pub fn with_student(
+        setting: Setting<'a>,
+        student: Learner,
+        mut batches: impl FnMut(Position) -> Result<Batches> + 'a,
+    ) -> Result<Self> {
+        let recipe = setting.recipe;
+        let torch = Torch::new(setting.device, recipe.precision)?.recomputing(recipe.gradient_checkpointing);
+        let teacher = recipe.loss.distils().then(|| whole(&setting, &torch)).transpose()?;
         let gamma = Some(recipe.loss.min_snr).filter(|gamma| *gamma > 0.0);
-        let diffusion = Diffusion::new(setting.schedule, gamma, *device)?;
+        let diffusion = Diffusion::new(setting.schedule, gamma, setting.device)?;
         let current = batches(Position::default())?;
         Ok(Self { setting, torch, diffusion, batches: Box::new(batches), current, teacher, student, samples: None })
     }
@@ -271,13 +341,112 @@ impl<'a> Finetuning<'a> {
     /// # Errors
     /// What libtorch or the sampler says.
     pub fn draw(&self, samples: &Samples, seed: u64) -> Result<Vec<RgbImage>> {
-        let torch = Torch::new(self.setting.device, Dtype::F32)?;
-        self.student.within(&torch, |student| {
-            let Samples { embeddings, decoder, latents, sampling } = samples;
-            let artist =
-                Artist { torch: &torch, unet: student, decoder, schedule: self.setting.schedule, latents: *latents };
-            artist.draw(embeddings, &self.setting.null, seed, *sampling)
+        samples.draw(&self.student, seed)
+    }
+
+    /// Loads the teacher where the loss alone does not need it.
+    pub(crate) fn with_teacher(self) -> Result<Self> {
+        let teacher = match self.teacher {
+            Some(teacher) => teacher,
+            None => whole(&self.setting, &self.torch)?,
+        };
+        Ok(Self { teacher: Some(teacher), ..self })
+    }
+
+    /// The setting.
+    pub(crate) fn setting(&self) -> &Setting<'a> {
+        &self.setting
+    }
+
+    /// The student.
+    pub(crate) fn student(&self) -> &Learner {
+        &self.student
+    }
+
+    /// The teacher, where it was loaded.
+    pub(crate) fn teacher(&self) -> Option<&UNet<Torch>> {
+        self.teacher.as_ref()
+    }
+
+    /// What the networks compute in.
+    pub(crate) fn torch(&self) -> &Torch {
+        &self.torch
+    }
+
+    /// Where the data are.
+    pub(crate) fn position(&self) -> Position {
+        self.current.position()
+    }
+
+    /// Has the data go on from a position.
+    pub(crate) fn go_on(&mut self, position: Position) -> Result<()> {
+        self.current = (self.batches)(position)?;
+        Ok(())
+    }
+
+    /// The loss of the next batch, for micro-batch number `micro`.
+    pub(crate) fn lower(&mut self, micro: u64) -> Result<Loss> {
+        let batch = self.current.next(micro, &self.setting.making())?;
+        self.of(&self.student, &batch, self.setting.recipe.seed, micro)
+    }
+
+    /// The loss of a student on a batch, with the noise of a seed and a micro-batch.
+    pub(crate) fn of(&self, student: &Learner, batch: &Latents, seed: u64, micro: u64) -> Result<Loss> {
+        let noised = self.diffusion.noised(&batch.latents, seed, micro)?;
+        let narrow =
+            |tensor: &Tensor| -> Result<Value> { Ok(Value::try_from(tensor.f_to_kind(kind(self.torch.dtype()))?)?) };
+        let (sample, context) = (narrow(&noised.sample)?, narrow(&batch.context)?);
+        let timesteps = Value::try_from(noised.timesteps.shallow_clone())?;
+        let inputs = [&sample, &timesteps, &context];
+        let teacher = self.teacher.as_ref().filter(|_| self.setting.recipe.loss.distils());
+        let teacher = teacher.map(|teacher| no_grad(|| outputs(&self.torch, teacher, Identity, inputs))).transpose()?;
+        student.within(&self.torch, |student| {
+            let student = outputs(&self.torch, student, Identity, inputs)?;
+            let diffusion = self.diffusion.loss(&student.prediction, &noised)?;
+            distillation(&self.setting.recipe.loss, diffusion, &student, teacher.as_ref())
         })
+    }
+}
+
+/// The whole teacher.
+fn whole(setting: &Setting<'_>, torch: &Torch) -> Result<UNet<Torch>> {
+    setting.teacher.network(&Architecture::full(), None, torch, setting.recipe.channels_last)
+}
+
+impl Setting<'_> {
+    /// How batches are made.
+    pub(crate) fn making(&self) -> Making<'_> {
+        Making {
+            scaling: self.scaling,
+            dropout: self.recipe.dropout,
+            null: &self.null,
+            seed: self.recipe.seed,
+            device: self.device,
+        }
+    }
+}
+
+impl Samples {
+    /// Pictures that a network draws as it is now, in f32.
+    ///
+    /// # Errors
+    /// What libtorch or the sampler says.
+    pub fn draw(&self, learner: &Learner, seed: u64) -> Result<Vec<RgbImage>> {
+        let torch = Torch::new(self.embeddings.device(), Dtype::F32)?;
+        learner.within(&torch, |unet| {
+            let Self { embeddings, null, schedule, decoder, latents: [height, width], sampling } = self;
+            let channels = decoder.config().latent_channels as i64;
+            let start = Start { latents: [channels, *height, *width], embeddings, null, seed };
+            Artist { denoiser: Denoiser::new(&torch, unet, schedule), decoder }.draw(&start, *sampling)
+        })
+    }
+
+    /// The same in one picture, to look at.
+    ///
+    /// # Errors
+    /// What libtorch or the sampler says.
+    pub fn grid(&self, learner: &Learner, seed: u64) -> Result<RgbImage> {
+        Ok(grid(&self.draw(learner, seed)?, COLUMNS, 1))
     }
 }
 
@@ -287,31 +456,7 @@ impl Task for Finetuning<'_> {
     }
 
     fn loss(&mut self, micro: u64) -> Result<Loss> {
-        let recipe = self.setting.recipe;
-        let making = Making {
-            scaling: self.setting.scaling,
-            dropout: recipe.dropout,
-            null: &self.setting.null,
-            seed: recipe.seed,
-            device: self.setting.device,
-        };
-        let Latents { latents, context, .. } = self.current.next(micro, &making)?;
-        let noised = self.diffusion.noised(&latents, recipe.seed, micro)?;
-        let narrow =
-            |tensor: &Tensor| -> Result<Value> { Ok(Value::try_from(tensor.f_to_kind(kind(self.torch.dtype()))?)?) };
-        let (sample, context) = (narrow(&noised.sample)?, narrow(&context)?);
-        let timesteps = Value::try_from(noised.timesteps.shallow_clone())?;
-        let inputs = [&sample, &timesteps, &context];
-        let teacher = self
-            .teacher
-            .as_ref()
-            .map(|teacher| no_grad(|| outputs(&self.torch, teacher, Identity, inputs)))
-            .transpose()?;
-        self.student.within(&self.torch, |student| {
-            let student = outputs(&self.torch, student, Identity, inputs)?;
-            let diffusion = self.diffusion.loss(&student.prediction, &noised)?;
-            distillation(&recipe.loss, diffusion, &student, teacher.as_ref())
-        })
+        self.lower(micro)
     }
 
     fn scales(&self) -> bool {
@@ -320,8 +465,7 @@ impl Task for Finetuning<'_> {
 
     fn sample(&mut self) -> Result<Option<RgbImage>> {
         let Some(samples) = &self.samples else { return Ok(None) };
-        let pictures = self.draw(samples, self.setting.recipe.seed)?;
-        Ok(Some(grid(&pictures, COLUMNS, 1)))
+        samples.grid(&self.student, self.setting.recipe.seed).map(Some)
     }
 
     fn state(&self) -> serde_json::Value {
@@ -329,8 +473,7 @@ impl Task for Finetuning<'_> {
     }
 
     fn restore(&mut self, state: serde_json::Value) -> Result<()> {
-        self.current = (self.batches)(Position::of_state(state)?)?;
-        Ok(())
+        self.go_on(Position::of_state(state)?)
     }
 }
 

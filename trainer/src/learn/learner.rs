@@ -9,7 +9,7 @@ use pleach_model::{
     tensor::Dtype,
     unet::{UNet, UNetConfig},
 };
-use tch::Device;
+use tch::{Device, Tensor};
 
 /// A UNet that learns.
 pub struct Learner {
@@ -42,6 +42,11 @@ impl Learner {
     /// Its weights.
     pub fn variables(&self) -> &[Variable] {
         &self.variables
+    }
+
+    /// They, to be written as weights.
+    pub fn tensors(&self) -> Vec<(String, Tensor)> {
+        self.variables.iter().map(|(name, value)| (name.clone(), value.tensor().shallow_clone())).collect()
     }
 
     /// The network with its weights in the type that `torch` computes in; gradients reach the variables.

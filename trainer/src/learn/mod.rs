@@ -19,7 +19,7 @@ use tch::{Tensor, no_grad};
 pub type Variable = (String, Value);
 
 /// A copy of each variable that shares nothing with it.
-fn copies(variables: &[Variable]) -> Result<Vec<Tensor>> {
+pub(crate) fn copies(variables: &[Variable]) -> Result<Vec<Tensor>> {
     no_grad(|| variables.iter().map(|(_, value)| copy(value.tensor())).collect())
 }
 

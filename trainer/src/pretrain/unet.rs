@@ -6,7 +6,7 @@ use crate::{
     encoders::TextEncoder,
     learn::{Learner, Variable},
     run::{self, LoopSettings, Loss, Result, Task, grid},
-    sampling::{Artist, Sampling},
+    sampling::{Artist, Denoiser, Sampling, Start},
     torch::{Initial, Layout, Torch, Value, kind},
 };
 use image::RgbImage;
@@ -179,14 +179,15 @@ impl Task for UnetTask<'_> {
         let embeddings = self.context.text.encode(&captions)?;
         let sampling = Sampling { kind: SamplerKind::Pndm, steps: 25, guidance: self.recipe.guidance };
         let pictures = self.learner.within(self.context.torch, |unet| -> Result<_> {
-            let artist = Artist {
-                torch: self.context.torch,
-                unet,
-                decoder: self.context.autoencoder.decoder(),
-                schedule: self.context.schedule,
-                latents: [self.side, self.side],
+            let decoder = self.context.autoencoder.decoder();
+            let denoiser = Denoiser::new(self.context.torch, unet, self.context.schedule);
+            let start = Start {
+                latents: [decoder.config().latent_channels as i64, self.side, self.side],
+                embeddings: &embeddings,
+                null: &self.frozen.null,
+                seed: self.context.seed,
             };
-            artist.draw(&embeddings, &self.frozen.null, self.context.seed, sampling)
+            Artist { denoiser, decoder }.draw(&start, sampling)
         })?;
         Ok(Some(grid(&pictures, 8, 2)))
     }

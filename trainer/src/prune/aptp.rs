@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::path::PathBuf;
 use streams::Use;
-use tch::{Device, Kind, Tensor, no_grad};
+use tch::{Device, Kind, Reduction, Tensor, no_grad};
 
 /// How router and experts are learnt. The defaults are those of the released code.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -105,11 +105,14 @@ pub struct ArchitectureLosses {
     pub spread: f64,
     /// Of one minus the largest share in a batch: one expert should be whole. Not in the paper.
     pub largest: f64,
+    /// Of the cross entropy by which a prompt's architecture is nearest to the code that the transport gave it. Without it nothing has prompts
+    /// go where they were learnt: the router takes the nearest code, the transport gives every code its share. Not in the paper.
+    pub commitment: f64,
 }
 
 impl Default for ArchitectureLosses {
     fn default() -> Self {
-        Self { resources: 2.0, contrastive: 100.0, temperature: 0.03, spread: 0.1, largest: 0.1 }
+        Self { resources: 2.0, contrastive: 100.0, temperature: 0.03, spread: 0.1, largest: 0.1, commitment: 0.0 }
     }
 }
 
@@ -396,13 +399,18 @@ impl Task for Aptp<'_> {
         let logits = self.predictor.forward(b, &prompts)?;
         let own = self.gating.open(b, &logits, Some(&self.noise(Use::PromptGates, micro, captions.len())?))?;
         let architectures = self.gating.normalised(b, &own)?;
+        let mut committed = None;
         let gates = if micro / recipe.settings.accumulate < recipe.warm_start {
             own
         } else {
             let sampled = self.sampled(micro)?;
             let experts = self.gating.normalised(b, &sampled)?;
-            let similar = no_grad(|| architectures.tensor().f_matmul(&experts.tensor().f_transpose(0, 1)?))?;
-            let codes = sinkhorn_codes(&similar, recipe.transport)?;
+            let similar = architectures.tensor().f_matmul(&experts.tensor().f_detach()?.f_transpose(0, 1)?)?;
+            let codes = sinkhorn_codes(&similar.f_detach()?, recipe.transport)?;
+            if recipe.architectures.commitment > 0.0 {
+                let scores = similar.f_div_scalar(recipe.transport.epsilon)?;
+                committed = Some(scores.f_cross_entropy_loss(&codes, None::<Tensor>, Reduction::Mean, -100, 0.0)?);
+            }
             let of = |gates: &Value| Value::try_from(gates.tensor().f_index_select(0, &codes)?);
             Entries { widths: of(&sampled.widths)?, depths: of(&sampled.depths)? }
         };
@@ -436,6 +444,9 @@ impl Task for Aptp<'_> {
             add("spread", -weights.spread, shares.f_std(true)?)?;
         }
         add("largest", -weights.largest, shares.f_max()?)?;
+        if let Some(committed) = committed {
+            add("commitment", weights.commitment, committed)?;
+        }
         parts.push(("macs", mean));
         Ok(Loss { total, parts })
     }

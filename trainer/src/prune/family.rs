@@ -15,7 +15,7 @@ use pleach_model::{
     architecture::Architecture,
     checkpoint::Checkpoint,
     counter::{self, At},
-    family::{ENCODER, EXPERTS, GATES, ROUTER},
+    family::{ENCODER, EXPERTS, FamilyFolder, GATES, ROUTER},
     files::{AtomicFolder, Overwrite},
     manifest::{self, Base, Family, FamilyExpert, FileEntry, Kind, Made, Producer, RouterEntry, Schema},
     router::RouterConfig,
@@ -43,6 +43,14 @@ pub struct NewRouter {
     pub encoder: PathBuf,
 }
 
+/// What chooses between a new family's experts.
+pub enum NewRouting {
+    /// A router that was learnt.
+    Learnt(NewRouter),
+    /// The router of another family, whose experts have the same architectures.
+    Of(FamilyFolder),
+}
+
 /// An expert that becomes part of a family.
 pub struct NewExpert {
     /// Its name.
@@ -51,12 +59,21 @@ pub struct NewExpert {
     pub architecture: Architecture,
     /// Its weights, where they are not to be cut out of the base.
     pub weights: Option<Checkpoint>,
+    /// How it was made, where that is not the family's method alone.
+    pub made: Option<Vec<Made>>,
+    /// Concepts that it was trained not to draw.
+    pub suppressed: Vec<String>,
 }
 
 impl NewExpert {
     /// One that is cut out of the base.
     pub fn cut(name: impl Into<String>, architecture: Architecture) -> Self {
-        Self { name: name.into(), architecture, weights: None }
+        Self { name: name.into(), architecture, weights: None, made: None, suppressed: Vec::new() }
+    }
+
+    /// One with weights of its own.
+    pub fn stored(name: impl Into<String>, architecture: Architecture, weights: Checkpoint) -> Self {
+        Self { weights: Some(weights), ..Self::cut(name, architecture) }
     }
 }
 
@@ -69,7 +86,7 @@ pub struct NewFamily<'a> {
     /// The experts, in the order of the router.
     pub experts: Vec<NewExpert>,
     /// What chooses between them.
-    pub router: Option<NewRouter>,
+    pub router: Option<NewRouting>,
     /// Sizes that are served.
     pub at: At,
     /// What was done.
@@ -90,9 +107,9 @@ impl NewFamily<'_> {
         let count = |architecture: &Architecture| counter::unet(teacher.config(), architecture, at);
         let whole = count(&Architecture::full())?;
         let files = base_files(teacher.folder())?;
-        let router = router.map(|router| router.write(root)).transpose()?;
+        let router = router.map(|router| router.write(root)).transpose()?.flatten();
         let mut list = Vec::with_capacity(experts.len());
-        for NewExpert { name, architecture, weights } in experts {
+        for NewExpert { name, architecture, weights, made, suppressed } in experts {
             let inside = format!("{EXPERTS}/{name}/unet");
             let (tensors, dtype) = match &weights {
                 None => teacher.cut(&architecture)?,
@@ -102,18 +119,23 @@ impl NewFamily<'_> {
             drop(tensors);
             let left = count(&architecture)?;
             let entry = |file| FileEntry::of(root, format!("{inside}/{file}"));
-            let parents = match &weights {
-                None => files.clone(),
-                Some(own) => vec![beside(own.path())?],
+            let made = match made {
+                Some(made) => made,
+                None => {
+                    let parents = match &weights {
+                        None => files.clone(),
+                        Some(own) => vec![beside(own.path())?],
+                    };
+                    vec![Made { method: method.clone(), recipe: recipe.clone(), parents }]
+                }
             };
-            let made = Made { method: method.clone(), recipe: recipe.clone(), parents };
             let expert = FamilyExpert {
                 name,
                 files: STUDENT_FILES.into_iter().map(entry).collect::<manifest::Result<_>>()?,
                 parameters: left.parameters(),
                 macs: left.macs(),
-                suppressed: Vec::new(),
-                made: vec![made],
+                suppressed,
+                made,
             };
             done(&expert);
             list.push(expert);
@@ -131,6 +153,27 @@ impl NewFamily<'_> {
         folder.persist()?;
         Ok(family)
     }
+}
+
+impl NewRouting {
+    fn write(self, root: &Path) -> Result<Option<RouterEntry>> {
+        match self {
+            Self::Learnt(router) => router.write(root).map(Some),
+            Self::Of(family) => family.router().map(|entry| copied(entry, family.root(), root)).transpose(),
+        }
+    }
+}
+
+/// A router's files, copied from one family to another.
+fn copied(entry: &RouterEntry, from: &Path, to: &Path) -> Result<RouterEntry> {
+    for file in &entry.files {
+        file.check(from, manifest::Depth::Hash)?;
+        let (source, target) = (from.join(&file.file), to.join(&file.file));
+        let failed = |source| pleach_model::files::Error::Folder { folder: target.clone(), source };
+        target.parent().map_or(Ok(()), fs::create_dir_all).map_err(failed)?;
+        fs::copy(&source, &target).map_err(failed)?;
+    }
+    Ok(entry.clone())
 }
 
 impl NewRouter {
@@ -157,13 +200,13 @@ impl NewRouter {
 }
 
 /// A file by its name.
-fn beside(path: &Path) -> Result<FileEntry> {
+pub(crate) fn beside(path: &Path) -> Result<FileEntry> {
     let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     Ok(FileEntry::of(path.parent().unwrap_or(path), name)?)
 }
 
 /// Configuration and weights of a base's UNet, by their paths in its pipeline.
-fn base_files(unet: &Path) -> Result<Vec<FileEntry>> {
+pub(crate) fn base_files(unet: &Path) -> Result<Vec<FileEntry>> {
     let failed = |source| pleach_model::files::Error::Folder { folder: unet.to_owned(), source };
     let mut names: Vec<String> = fs::read_dir(unet)
         .map_err(failed)?

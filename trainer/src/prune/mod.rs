@@ -11,7 +11,8 @@ mod routes;
 mod routing;
 
 pub use aptp::{Aptp, AptpRecipe, AptpSetting, ArchitectureLosses, Chosen, LearntExpert};
-pub use family::{ENCODER_FILES, NewExpert, NewFamily, NewRouter};
+pub use family::{ENCODER_FILES, NewExpert, NewFamily, NewRouter, NewRouting};
+pub(crate) use family::{base_files, beside};
 pub use import::{Published, inferred, published};
 pub use importance::{Sample, TaylorRecipe, magnitude, taylor};
 pub use masks::{Masks, Placement};

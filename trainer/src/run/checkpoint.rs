@@ -1,7 +1,7 @@
 //! All that a run needs to go on, in a folder that appears whole or not at all.
 
 use super::{Error, Result, RunFolder, torch};
-use crate::learn::{Scaler, overwrite};
+use crate::learn::{Scaler, Variable, overwrite};
 use pleach_model::{
     checkpoint::{self, Checkpoint, NewTensor},
     files::{self, AtomicFolder, Overwrite},
@@ -25,8 +25,8 @@ const MAX_STATE: u64 = 64 << 20;
 pub struct Progress {
     /// Steps done.
     pub step: u64,
-    /// Updates that the optimiser made: fewer than steps where gradients in f16 overflowed.
-    pub updates: u64,
+    /// Updates that the optimiser of each level made: fewer than steps where gradients in f16 overflowed.
+    pub updates: Vec<u64>,
     /// Updates that the average has taken in, where there is one.
     pub averaged: Option<u64>,
     /// Factor of the loss, where it is scaled.
@@ -35,18 +35,26 @@ pub struct Progress {
     pub task: serde_json::Value,
 }
 
-/// Writes a checkpoint: `groups` of tensors, each with one tensor for every name.
-pub(super) fn write(
-    run: &RunFolder,
-    progress: &Progress,
-    names: &[&str],
-    groups: &[(&str, Vec<Tensor>)],
-) -> Result<()> {
+/// Tensors of one kind, one for each of some variables.
+pub(super) struct Group {
+    name: String,
+    tensors: Vec<(String, Tensor)>,
+}
+
+impl Group {
+    pub fn new(name: &str, variables: &[Variable], tensors: &[Tensor]) -> Self {
+        let names = variables.iter().map(|(name, _)| name.clone());
+        Self { name: name.to_owned(), tensors: names.zip(tensors.iter().map(Tensor::shallow_clone)).collect() }
+    }
+}
+
+/// Writes a checkpoint.
+pub(super) fn write(run: &RunFolder, progress: &Progress, groups: &[Group]) -> Result<()> {
     let target = run.checkpoints().join(format!("{:06}", progress.step));
     let folder = AtomicFolder::create(&target, Overwrite::IfItHolds(STATE))?;
     let mut list = Vec::new();
-    for (group, tensors) in groups {
-        for (name, tensor) in names.iter().zip(tensors) {
+    for Group { name: group, tensors } in groups {
+        for (name, tensor) in tensors {
             list.push(stored(&format!("{group}.{name}"), tensor, Dtype::F32));
         }
     }

@@ -31,6 +31,14 @@ pub enum Error {
         /// What it must be.
         expected: &'static str,
     },
+    /// A concept that cannot be forgotten.
+    #[error("the concept {name:?}: {reason}")]
+    Concept {
+        /// What it is called.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// More should be pruned than can be.
     #[error(
         "the target is {target} of the network's multiply-accumulates, but {least:.3} of them are in layers that are never pruned: \

@@ -33,11 +33,15 @@ use crate::{
     learn::{Ema, Optimiser, OptimiserSettings, Scaler, Variable},
     torch,
 };
+use checkpoint::Group;
 use image::RgbImage;
 use metrics::{Mean, Metrics};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
 use tch::Tensor;
 
 /// The loop's part of a recipe.
@@ -108,16 +112,45 @@ pub struct Loss {
     pub parts: Vec<(&'static str, Tensor)>,
 }
 
+/// What an update of one kind changes, and how: a run may have several kinds, with an optimiser each.
+#[derive(Debug)]
+pub struct Level {
+    /// What it changes, some of the task's variables.
+    pub variables: Vec<Variable>,
+    /// How.
+    pub optimiser: OptimiserSettings,
+    /// Updates of this kind in the whole run.
+    pub updates: u64,
+}
+
 /// What a run learns.
 pub trait Task {
     /// What is learnt, in an order that is the same in every process.
     fn variables(&self) -> &[Variable];
+
+    /// The kinds of updates. By default one of all variables, as the settings say.
+    fn levels(&self, settings: &LoopSettings) -> Vec<Level> {
+        vec![Level { variables: self.variables().to_vec(), optimiser: settings.optimiser, updates: settings.steps }]
+    }
+
+    /// The number of the kind that step number `step` is of.
+    fn level(&self, _step: u64) -> usize {
+        0
+    }
 
     /// The loss of micro-batch number `micro` of the whole run.
     ///
     /// # Errors
     /// Whatever keeps the batch from being made or computed.
     fn loss(&mut self, micro: u64) -> Result<Loss>;
+
+    /// Changes the gradients of an update before it is made.
+    ///
+    /// # Errors
+    /// What libtorch says.
+    fn gradients(&mut self) -> Result<()> {
+        Ok(())
+    }
 
     /// Whether the loss is computed in f16, and must be scaled.
     fn scales(&self) -> bool {
@@ -206,23 +239,45 @@ pub fn train(task: &mut dyn Task, settings: &LoopSettings, folder: &RunFolder, w
 /// Everything that changes while a run learns, besides the variables themselves.
 struct Learner<'a> {
     settings: &'a LoopSettings,
-    optimiser: Optimiser,
+    levels: Vec<(Level, Optimiser)>,
+    /// The level whose variables, and no others, have gradients.
+    open: Option<usize>,
     ema: Option<Ema>,
     scaler: Option<Scaler>,
 }
 
 impl<'a> Learner<'a> {
     fn new(task: &dyn Task, settings: &'a LoopSettings) -> Result<Self> {
-        let variables = task.variables();
+        let levels = task.levels(settings).into_iter().map(|level| {
+            let optimiser = Optimiser::new(&level.variables, level.optimiser)?;
+            Ok((level, optimiser))
+        });
         Ok(Self {
             settings,
-            optimiser: Optimiser::new(variables, settings.optimiser)?,
-            ema: settings.ema.map(|decay| Ema::new(variables, decay)).transpose()?,
+            levels: levels.collect::<Result<_>>()?,
+            open: None,
+            ema: settings.ema.map(|decay| Ema::new(task.variables(), decay)).transpose()?,
             scaler: task.scales().then(Scaler::default),
         })
     }
 
+    /// Has gradients recorded for the variables of a level alone: the others stay as they are.
+    fn open(&mut self, task: &dyn Task, level: usize) -> Result<()> {
+        if self.open == Some(level) {
+            return Ok(());
+        }
+        let own: HashSet<&str> =
+            self.levels.get(level).iter().flat_map(|(l, _)| &l.variables).map(|(name, _)| name.as_str()).collect();
+        for (name, value) in task.variables() {
+            let _ = torch(value.tensor().f_set_requires_grad(own.contains(name.as_str())))?;
+        }
+        self.open = Some(level);
+        Ok(())
+    }
+
     fn step(&mut self, task: &mut dyn Task, step: u64, mean: &mut Mean) -> Result<()> {
+        let level = task.level(step);
+        self.open(task, level)?;
         let scale = self.scaler.map_or(1.0, |scaler| scaler.factor()) / self.settings.accumulate as f64;
         for part in 0..self.settings.accumulate {
             let loss = task.loss(step * self.settings.accumulate + part)?;
@@ -237,7 +292,11 @@ impl<'a> Learner<'a> {
                 mean.add(name, number(part)?);
             }
         }
-        let update = self.optimiser.update(task.variables(), self.settings.steps, self.scaler.as_ref())?;
+        task.gradients()?;
+        let Some((level, optimiser)) = self.levels.get_mut(level) else {
+            return Err(torch::Error::Torch(format!("step {step} is of level {level}, which there is not")).into());
+        };
+        let update = optimiser.update(&level.variables, level.updates, self.scaler.as_ref())?;
         match &mut self.scaler {
             Some(scaler) => {
                 scaler.record(update.done);
@@ -275,17 +334,20 @@ impl<'a> Learner<'a> {
     fn save(&self, task: &dyn Task, folder: &RunFolder, step: u64, keep: usize) -> Result<()> {
         let progress = Progress {
             step,
-            updates: self.optimiser.updates(),
+            updates: self.levels.iter().map(|(_, optimiser)| optimiser.updates()).collect(),
             averaged: self.ema.as_ref().map(Ema::updates),
             scaler: self.scaler,
             task: task.state(),
         };
-        let mut groups = vec![("weights", tensors(task.variables()))];
-        let [first, second] = self.optimiser.moments();
-        groups.extend([("first", shallow(first)), ("second", shallow(second))]);
-        groups.extend(self.ema.as_ref().map(|ema| ("average", shallow(ema.shadows()))));
-        let names: Vec<&str> = task.variables().iter().map(|(name, _)| name.as_str()).collect();
-        checkpoint::write(folder, &progress, &names, &groups)?;
+        let variables = task.variables();
+        let mut groups = vec![Group::new("weights", variables, &tensors(variables))];
+        for (i, (level, optimiser)) in self.levels.iter().enumerate() {
+            for (name, moments) in moments(i).iter().zip(optimiser.moments()) {
+                groups.push(Group::new(name, &level.variables, moments));
+            }
+        }
+        groups.extend(self.ema.as_ref().map(|ema| Group::new("average", variables, ema.shadows())));
+        checkpoint::write(folder, &progress, &groups)?;
         folder.forget(keep)
     }
 
@@ -296,15 +358,20 @@ impl<'a> Learner<'a> {
         for (name, value) in variables {
             stored.restore("weights", name, value.tensor())?;
         }
-        let [first, second] = self.optimiser.moments();
-        let average = self.ema.as_ref().map(|ema| ("average", ema.shadows()));
-        for (group, tensors) in [("first", first), ("second", second)].into_iter().chain(average) {
-            for ((name, _), tensor) in variables.iter().zip(tensors) {
-                stored.restore(group, name, tensor)?;
+        for (i, (level, optimiser)) in self.levels.iter().enumerate() {
+            for (group, moments) in moments(i).iter().zip(optimiser.moments()) {
+                for ((name, _), tensor) in level.variables.iter().zip(moments) {
+                    stored.restore(group, name, tensor)?;
+                }
             }
         }
+        for ((name, _), tensor) in variables.iter().zip(self.ema.iter().flat_map(Ema::shadows)) {
+            stored.restore("average", name, tensor)?;
+        }
         let Progress { step, updates, averaged, scaler, task: state } = stored.progress;
-        self.optimiser.resume(updates)?;
+        for ((_, optimiser), updates) in self.levels.iter_mut().zip(updates) {
+            optimiser.resume(updates)?;
+        }
         if let (Some(ema), Some(updates)) = (&mut self.ema, averaged) {
             ema.resume(updates);
         }
@@ -318,13 +385,21 @@ fn tensors(variables: &[Variable]) -> Vec<Tensor> {
     variables.iter().map(|(_, value)| value.tensor().shallow_clone()).collect()
 }
 
+/// What [`Task::state`] gave, as the task's own type.
+pub(crate) fn state<T: DeserializeOwned>(state: Value) -> Result<T> {
+    serde_json::from_value(state)
+        .map_err(|error| Error::Checkpoint { path: "state.json".into(), reason: error.to_string() })
+}
+
 /// What a task learns, by name, to be written as weights.
 pub fn named(task: &dyn Task) -> Vec<(String, Tensor)> {
     task.variables().iter().map(|(name, value)| (name.clone(), value.tensor().shallow_clone())).collect()
 }
 
-fn shallow(tensors: &[Tensor]) -> Vec<Tensor> {
-    tensors.iter().map(Tensor::shallow_clone).collect()
+/// What the moments of a level are called in a checkpoint.
+fn moments(level: usize) -> [String; 2] {
+    let of = if level == 0 { String::new() } else { format!("{level}") };
+    ["first", "second"].map(|name| format!("{name}{of}"))
 }
 
 fn torch<T>(result: Result<T, tch::TchError>) -> Result<T> {

@@ -67,6 +67,11 @@ fn gradients_reach_what_is_learnt_at_the_time() {
     let alike = AptpRecipe { loss: nothing, architectures: only, ..recipe() };
     assert_eq!(reached(&bench, &alike, 1), [true, false]);
     assert_eq!(reached(&bench, &alike, 2), [true, false]);
+    // Commitment draws the predictor to the codes, and not the other way round; before there are codes there is none.
+    let committed = ArchitectureLosses { contrastive: 0.0, commitment: 1.0, ..only };
+    let committed = AptpRecipe { architectures: committed, ..alike };
+    assert_eq!(reached(&bench, &committed, 1), [false, false]);
+    assert_eq!(reached(&bench, &committed, 2), [true, false]);
 }
 
 #[test]
@@ -92,21 +97,23 @@ fn router_and_codes_are_all_that_is_learnt() {
 #[test]
 fn the_parts_add_up() {
     let bench = Bench::new();
-    let recipe = recipe();
+    let architectures = ArchitectureLosses { commitment: 0.3, ..ArchitectureLosses::default() };
+    let recipe = AptpRecipe { architectures, ..recipe() };
     with(&bench, &recipe, |task| {
         let Loss { total, parts } = task.unwrap().loss(3).unwrap();
         let part = |name: &str| {
             let found = parts.iter().find(|(part, _)| *part == name);
             found.map_or(f64::NAN, |(_, value)| value.double_value(&[]))
         };
-        let ArchitectureLosses { resources, contrastive, spread, largest, .. } = recipe.architectures;
+        let ArchitectureLosses { resources, contrastive, spread, largest, commitment, .. } = recipe.architectures;
         let expected = recipe.loss.diffusion * part("diffusion")
             + recipe.loss.output * part("output")
             + recipe.loss.features * part("features")
             + resources * part("resources")
             + contrastive * part("contrastive")
             - spread * part("spread")
-            - largest * part("largest");
+            - largest * part("largest")
+            + commitment * part("commitment");
         let total = total.double_value(&[]);
         assert!((total - expected).abs() < 1e-5 * expected.abs(), "{total} is not {expected}");
         // What is left of the prunable part, and how far it is from the target on a logarithmic scale.

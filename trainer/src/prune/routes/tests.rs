@@ -1,6 +1,7 @@
 //! A family whose router has learnt nothing, written and opened again.
 
 use super::*;
+use crate::prune::NewRouting;
 use crate::{
     data::ImageFolder,
     prune::{Aptp, AptpRecipe, AptpSetting, NewExpert, NewFamily},
@@ -43,7 +44,7 @@ impl Made {
             teacher: &bench.teacher,
             source: "../base".into(),
             experts: experts.map(|(name, e)| NewExpert::cut(name, e.architecture.clone())).collect(),
-            router: Some(router),
+            router: Some(NewRouting::Learnt(router)),
             at,
             method: "aptp".into(),
             recipe: json!({}),

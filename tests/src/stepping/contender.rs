@@ -1,11 +1,11 @@
 //! One engine in a process of its own, and the line-wise conversation with it.
 
-use crate::fixture::Settings;
+use super::Settings;
+use crate::{memory::Memory, networks::Engine as _, tensor::Tensor};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
-use pleach_model::{architecture::Architecture, params::Params, sites::Pass, tensor::Dtype, unet::UNet};
+use pleach_model::{params::Params, sites::Pass, tensor::Dtype, unet::UNet};
 use pleach_runtime::engine::{self, CACHE_LIMIT, EngineOptions, GraphFile, HostCache, NetworkOptions, TensorRef};
-use pleach_tests::{memory::Memory, networks::Engine as _, tensor::Tensor};
 use pleach_trainer::torch::{Device, Torch, Weights};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
@@ -191,7 +191,7 @@ fn libtorch(settings: &Settings) -> Result<()> {
     let torch = Torch::new(Device::Cpu, Dtype::F32)?;
     let unet = settings.with_tensors(|tensors| {
         let weights = Weights::new(tensors);
-        Ok(UNet::new(&settings.config(), &Architecture::full(), &Params::new(&torch, &weights))?)
+        Ok(UNet::new(&settings.config(), &settings.architecture, &Params::new(&torch, &weights))?)
     })?;
     let inputs = settings.inputs();
     serve(Engine::Libtorch, settings, opening, || {

@@ -1,5 +1,6 @@
 //! The network that is timed: its checkpoint, its export and its inputs.
 
+use crate::{random::RandomWeights, tensor::Tensor};
 use anyhow::{Context, Result};
 use pleach_exporter::{
     export::{Context as About, Plan},
@@ -13,7 +14,6 @@ use pleach_model::{
     tensor::Dtype,
     unet::UNetConfig,
 };
-use pleach_tests::{random::RandomWeights, tensor::Tensor};
 use serde::{Deserialize, Serialize};
 use std::{fs, num::NonZeroUsize, path::PathBuf};
 
@@ -23,8 +23,12 @@ const TOKENS: usize = 77;
 /// What every process of the benchmark knows.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Settings {
-    /// Where the checkpoint and the export are.
+    /// Where the export is, and everything else that is kept.
     pub folder: PathBuf,
+    /// The checkpoint.
+    pub checkpoint: PathBuf,
+    /// What is left of the network.
+    pub architecture: Architecture,
     /// Pictures of a step.
     pub batch: usize,
     /// Height and width of the latents.
@@ -36,6 +40,7 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Sizes of the whole network.
     pub fn config(&self) -> UNetConfig {
         let full = UNetConfig::sd21_base();
         if !self.tiny {
@@ -49,18 +54,14 @@ impl Settings {
         }
     }
 
-    fn at(&self) -> At {
+    /// Sizes of a step.
+    pub fn at(&self) -> At {
         At { height: self.size, width: self.size, tokens: TOKENS }
     }
 
     /// Parameters and multiply-accumulates of a step.
     pub fn count(&self) -> Result<counter::Report> {
-        Ok(counter::unet(&self.config(), &Architecture::full(), self.at())?)
-    }
-
-    /// The checkpoint with random weights.
-    pub fn checkpoint(&self) -> PathBuf {
-        self.folder.join("unet.safetensors")
+        Ok(counter::unet(&self.config(), &self.architecture, self.at())?)
     }
 
     /// Where the host cache is.
@@ -68,19 +69,20 @@ impl Settings {
         self.folder.join("cache")
     }
 
+    /// Writes the checkpoint, with random weights.
     pub fn write_checkpoint(&self) -> Result<()> {
-        RandomWeights::new(2).write(&self.checkpoint(), self.count()?.tensors)
+        RandomWeights::new(2).write(&self.checkpoint, self.count()?.tensors)
     }
 
     /// The checkpoint's tensors, for `work`.
     pub fn with_tensors<T>(&self, work: impl FnOnce(&Bound) -> Result<T>) -> Result<T> {
-        let checkpoint = Checkpoint::open(&self.checkpoint())?;
+        let checkpoint = Checkpoint::open(&self.checkpoint)?;
         work(&checkpoint.bind(&self.count()?.tensors, Spelling::Unet)?)
     }
 
     /// Writes `unet/model.onnx` and `unet/model.cpu.onnx` below the folder.
     pub fn export(&self) -> Result<()> {
-        let network = Network::Unet { config: self.config(), architecture: Architecture::full(), tokens: TOKENS };
+        let network = Network::Unet { config: self.config(), architecture: self.architecture.clone(), tokens: TOKENS };
         let plan = Plan::new(network, Dtype::F32)?;
         let about = About { counted_at: self.at(), sources: Vec::new(), metadata: Vec::new() };
         self.with_tensors(|tensors| {

@@ -1,0 +1,259 @@
+//! `pleach-train suppress`: networks are fine-tuned and forget concepts at once.
+
+use super::{
+    concepts::{ConceptArgs, Concepts},
+    finetune::SampleRecipe,
+    model::{Member, Model, Named, Step},
+    place::Place,
+    source::{Source, Wanted},
+    watch::Shown,
+};
+use crate::{
+    data::Part,
+    finetune::{STUDENT_FILES, Setting, TrainRecipe, write_student},
+    libtorch::libtorch,
+    prune::{PromptRouter, Routed, part_of, read_routes, route},
+    run::{Outcome, RunFolder, Start, train},
+    suppress::{Bilevel, BilevelRecipe, ConceptRecipe, SuppressRecipe, SuppressSetting},
+};
+use clap::{Args, ValueEnum};
+use pleach_console::{ExitCode, Interrupt, Printer, RecipeArgs, ReportArgs};
+use pleach_model::{family::FamilyFolder, tensor::Dtype};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use tch::{Device, Tensor};
+
+/// The whole recipe.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Recipe {
+    /// The pipeline that teaches, of a student or where a family's is elsewhere now: its folder, or a Hugging Face id.
+    pub teacher: String,
+    /// Folder with metadata.jsonl or metadata.csv, or a captions file of MS-COCO: what is fine-tuned on.
+    pub data: PathBuf,
+    /// Folder of the pictures, where the captions file does not lie beside them.
+    pub images: Option<PathBuf>,
+    /// A cache that `pleach-train cache` made of these data; without one pictures are encoded as they come, and cut at random.
+    pub cache: Option<PathBuf>,
+    /// Side of the pictures; 0 for what the UNet was made for.
+    pub resolution: usize,
+    /// Whether half of the pictures are mirrored.
+    pub flip: bool,
+    /// Threads that decode pictures.
+    pub workers: usize,
+    /// Where each caption goes, as `pleach-train route` wrote it; without one, a family's own router says.
+    pub routes: Option<PathBuf>,
+    /// Whether experts learn all captions, and not their own alone.
+    pub all_captions: bool,
+    /// What is forgotten.
+    pub concepts: Vec<ConceptRecipe>,
+    /// What is drawn on the way.
+    pub samples: SampleRecipe,
+    /// Lower steps, and what is common.
+    pub train: TrainRecipe,
+    /// Upper steps.
+    pub bilevel: BilevelRecipe,
+}
+
+impl Recipe {
+    fn with(mut self, suppress: SuppressRecipe) -> Self {
+        SuppressRecipe { train: self.train, bilevel: self.bilevel } = suppress;
+        self
+    }
+
+    fn suppress(&self) -> SuppressRecipe {
+        SuppressRecipe { train: self.train.clone(), bilevel: self.bilevel }
+    }
+
+    fn wanted(&self, device: Device) -> Wanted<'_> {
+        Wanted {
+            teacher: &self.teacher,
+            data: &self.data,
+            images: self.images.as_deref(),
+            cache: self.cache.as_deref(),
+            resolution: self.resolution,
+            flip: self.flip,
+            workers: self.workers,
+            device,
+        }
+    }
+}
+
+/// What was published.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Preset {
+    /// As the paper states it: 19,048 lower and 952 upper steps, penalised, on sampled latents
+    Paper,
+    /// As the released code has it: 50,000 lower steps and 5,000 upper ones, alternating, on noised pictures
+    #[default]
+    Code,
+}
+
+/// Arguments of `pleach-train suppress`.
+#[derive(Args, Clone, Debug)]
+pub struct SuppressArgs {
+    /// What forgets: a family, a student's unet folder, or a pipeline (a folder or a Hugging Face id)
+    #[arg(value_name = "MODEL")]
+    model: String,
+    /// Which expert of a family; `all` for all
+    #[arg(long, value_name = "NAME")]
+    expert: Option<String>,
+    /// Folder of the runs and of the family that they make
+    #[arg(short, long, value_name = "DIR")]
+    out: PathBuf,
+    /// What the recipe changes
+    #[arg(long, value_enum, default_value_t)]
+    preset: Preset,
+    #[command(flatten)]
+    concept: ConceptArgs,
+    /// Where to compute
+    #[arg(long, value_enum, default_value = "auto")]
+    device: Place,
+    /// Go on where the runs in the folder stopped
+    #[arg(long)]
+    resume: bool,
+    #[command(flatten)]
+    recipe: RecipeArgs,
+    #[command(flatten)]
+    report: ReportArgs,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// A recipe, a model or data that are wrong; a loss that is not finite; a full disk.
+pub fn run(arguments: &SuppressArgs, printer: &Printer) -> anyhow::Result<ExitCode> {
+    let preset = match arguments.preset {
+        Preset::Paper => SuppressRecipe::paper(),
+        Preset::Code => SuppressRecipe::code(),
+    };
+    let mut recipe: Recipe = arguments.recipe.load_over(&Recipe::default().with(preset))?;
+    arguments.concept.replace(&mut recipe.concepts);
+    let suppress = recipe.suppress();
+    suppress.check()?;
+    libtorch()?;
+    let device = arguments.device.device();
+    let interrupt = Interrupt::install(printer)?;
+    let wanted = recipe.wanted(device);
+    let named = Named { model: &arguments.model, expert: arguments.expert.as_deref(), teacher: &recipe.teacher };
+    let Model { base, family, members } = Model::open(&named, &wanted, printer)?;
+    let source = Source::of(base, &wanted, printer)?;
+    let Source { base, text, null, .. } = &source;
+    let origin = Some(recipe.bilevel.forgetting.x_t);
+    let concepts =
+        Concepts::open(&recipe.concepts, origin, (base, text, device), &arguments.out.join("concepts"), printer)?;
+    let routes = routes(&recipe, family.as_ref(), &source, device, printer)?;
+    let student = |name: &str| arguments.out.join("runs").join(name).join("student/unet");
+    for member in members.iter().filter(|member| member.chosen) {
+        if arguments.resume && student(&member.name).join(STUDENT_FILES[2]).is_file() {
+            printer.note(format_args!("{} is done", member.name));
+            continue;
+        }
+        let part = match &routes {
+            Some(routes) => Some(Arc::new(part_of(&*source.dataset, routes, &member.name)?)),
+            None => None,
+        };
+        let work = Work { arguments, recipe: &recipe, suppress: &suppress, source: &source, concepts: &concepts, part };
+        match work.suppress(member, null, &interrupt, printer)? {
+            Outcome::Finished => {}
+            Outcome::Interrupted { step } => {
+                let name = &member.name;
+                printer.note(format_args!(
+                    "{name}: stopped after step {step}; the same command with --resume goes on from there"
+                ));
+                return Ok(ExitCode::Incomplete);
+            }
+        }
+    }
+    let [lower, upper] = suppress.counts();
+    let names = concepts.names();
+    drop(concepts);
+    let model = Model { base: source.base, family, members };
+    let root = arguments.out.join("family");
+    let step = Step { method: "bilevel", recipe: json!(recipe), concepts: names };
+    let made = model.write(&root, &student, &step, printer)?;
+    printer.status("Made", root.display());
+    if arguments.report.json {
+        let experts: Vec<_> =
+            made.experts.iter().map(|expert| json!({ "name": expert.name, "suppressed": expert.suppressed })).collect();
+        printer.json(&json!({ "family": root, "lower_steps": lower, "upper_steps": upper, "experts": experts }))?;
+    }
+    Ok(ExitCode::Done)
+}
+
+/// Where the captions go, where there are experts that learn their own.
+fn routes(
+    recipe: &Recipe,
+    family: Option<&FamilyFolder>,
+    source: &Source,
+    device: Device,
+    printer: &Printer,
+) -> anyhow::Result<Option<Vec<Routed>>> {
+    let Some(family) = family.filter(|_| !recipe.all_captions) else { return Ok(None) };
+    if let Some(path) = &recipe.routes {
+        return Ok(Some(read_routes(path)?));
+    }
+    let Some(router) = PromptRouter::open(family, device)? else { return Ok(None) };
+    let names: Vec<String> = family.manifest().experts.iter().map(|expert| expert.name.clone()).collect();
+    let bar = printer.progress(source.dataset.len() as u64, "Routing", "captions");
+    Ok(Some(route(&*source.dataset, &router, &names, &|done| bar.set(done as u64))?))
+}
+
+/// What is common to all members.
+struct Work<'a> {
+    arguments: &'a SuppressArgs,
+    recipe: &'a Recipe,
+    suppress: &'a SuppressRecipe,
+    source: &'a Source,
+    concepts: &'a Concepts,
+    part: Option<Arc<Part>>,
+}
+
+impl Work<'_> {
+    fn suppress(
+        &self,
+        member: &Member,
+        null: &Tensor,
+        interrupt: &Interrupt,
+        printer: &Printer,
+    ) -> anyhow::Result<Outcome> {
+        let Self { arguments, recipe, suppress, source, concepts, part } = self;
+        let device = arguments.device.device();
+        let Source { base, text, .. } = source;
+        let lower = Setting {
+            recipe: &suppress.train,
+            teacher: &base.teacher,
+            architecture: &member.architecture,
+            schedule: &base.schedule,
+            scaling: base.vae.scaling_factor,
+            null: null.shallow_clone(),
+            device,
+        };
+        let TrainRecipe { batch, seed, .. } = suppress.train;
+        let upper = concepts.setting(suppress.bilevel.forgetting, (base, text, null), seed, device);
+        let setting = SuppressSetting { recipe: suppress, lower, weights: member.weights.as_ref(), upper };
+        let batches = |seed, position| source.batches((batch, seed), part.as_ref(), position, printer);
+        let mut task = Bilevel::new(setting, batches)?;
+        if suppress.train.settings.sample_every > 0 {
+            task = task.with_samples(recipe.samples.samples(source, device)?);
+        }
+        let run = arguments.out.join("runs").join(&member.name);
+        let folder = RunFolder::open(&run, recipe, start(arguments.resume, &run))?;
+        let shown = Shown::new(printer, interrupt, &member.name);
+        let outcome = train(&mut task, &suppress.effective_settings(), &folder, &shown)?;
+        if outcome == Outcome::Finished {
+            let tensors = task.student().tensors();
+            write_student(&run.join("student/unet"), &base.teacher, &member.architecture, &tensors, Dtype::F32)?;
+        }
+        Ok(outcome)
+    }
+}
+
+/// Of several runs some may not have begun when all were to go on.
+pub(super) fn start(resume: bool, run: &Path) -> Start {
+    if resume && run.is_dir() { Start::Resume } else { Start::New }
+}

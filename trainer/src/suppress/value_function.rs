@@ -1,0 +1,204 @@
+//! Forgetting as a bilevel problem by its value function (EraseDiff, Wu et al. 2024): how far the unlearning loss would fall is tried out,
+//! and the step that is taken keeps what should be kept while it makes up for that.
+
+use super::{
+    EraseSetting, Forgetting, ForgettingRecipe, Parameters, Retention, UnlearningRecipe,
+    erasing::{Retained, State},
+};
+use crate::{
+    finetune::Samples,
+    learn::{Learner, Optimiser, OptimiserSettings, RateSettings, Variable, copies, overwrite},
+    run::{Error, Level, LoopSettings, Loss, Result, Task, number, state},
+    torch::Torch,
+};
+use image::RgbImage;
+use pleach_model::tensor::Dtype;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tch::{Tensor, no_grad};
+
+/// Weight of what should be forgotten beside what should be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Lambda {
+    /// Always the same.
+    Fixed(f64),
+    /// `max(eta - cos, 0)` of the angle between the two gradients: more where they disagree.
+    Adaptive(f64),
+}
+
+/// How EraseDiff's inner problem is solved.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ValueRecipe {
+    /// Steps that are tried out.
+    pub inner_steps: u64,
+    /// Their learning rate.
+    pub inner_rate: f64,
+    /// Weight of what should be forgotten.
+    pub lambda: Lambda,
+}
+
+impl Default for ValueRecipe {
+    fn default() -> Self {
+        Self { inner_steps: 2, inner_rate: 1e-5, lambda: Lambda::Fixed(0.1) }
+    }
+}
+
+impl super::EraseRecipe {
+    /// EraseDiff: the concept becomes its anchor on pictures of the concept.
+    pub fn erasediff() -> Self {
+        let forgetting = ForgettingRecipe {
+            unlearning: UnlearningRecipe::Ablation(super::unlearning::Ablation {}),
+            ..ForgettingRecipe::default()
+        };
+        let rate = RateSettings { peak: 1e-5, ..RateSettings::default() };
+        Self {
+            parameters: Parameters::All,
+            forgetting,
+            retention: Retention { weight: 1.0, ..Retention::default() },
+            settings: LoopSettings {
+                steps: 500,
+                optimiser: OptimiserSettings { rate, ..OptimiserSettings::default() },
+                ..LoopSettings::default()
+            },
+            ..Self::esd_x()
+        }
+    }
+}
+
+/// EraseDiff as a [`Task`].
+pub struct ValueFunction<'a> {
+    recipe: &'a super::EraseRecipe,
+    value: ValueRecipe,
+    torch: Torch,
+    student: Learner,
+    own: Vec<Variable>,
+    forgetting: Forgetting<'a>,
+    retained: Retained<'a>,
+    samples: Option<Samples>,
+}
+
+impl<'a> ValueFunction<'a> {
+    /// Loads the network.
+    ///
+    /// # Errors
+    /// Weights that do not fit, data that cannot be opened, nothing to keep.
+    pub fn new(setting: EraseSetting<'a>, value: ValueRecipe) -> Result<Self> {
+        let EraseSetting { recipe, teacher, architecture, weights, forgetting, retained } = setting;
+        recipe.check()?;
+        let wrong = |key, value: String, expected| Err(Error::Setting { key, value, expected });
+        if recipe.settings.accumulate != 1 {
+            let value = recipe.settings.accumulate.to_string();
+            return wrong("loop.accumulate", value, "1: what is tried out would use up what was accumulated");
+        }
+        match value.lambda {
+            Lambda::Fixed(lambda) if !(lambda >= 0.0 && lambda.is_finite()) => {
+                return wrong("value.lambda.fixed", lambda.to_string(), "a number, at least 0");
+            }
+            _ => {}
+        }
+        if !matches!(recipe.forgetting.unlearning, UnlearningRecipe::Ablation(_)) {
+            return wrong("forgetting.unlearning", "another".into(), "ablation: erasediff has no teacher");
+        }
+        let Some(retained) = retained else {
+            return wrong("data", "missing".into(), "data to keep: they are half of erasediff's loss");
+        };
+        let retained = Retained::new(retained, &forgetting)?;
+        let device = forgetting.device;
+        let student = teacher.student(architecture, weights, device, false)?;
+        Ok(Self {
+            torch: Torch::new(device, recipe.precision)?.recomputing(recipe.gradient_checkpointing),
+            own: recipe.parameters.of(student.variables()),
+            student,
+            forgetting: Forgetting::new(forgetting)?,
+            retained,
+            recipe,
+            value,
+            samples: None,
+        })
+    }
+
+    /// Has the network draw these when a sample is asked for.
+    #[must_use]
+    pub fn with_samples(self, samples: Samples) -> Self {
+        Self { samples: Some(samples), ..self }
+    }
+
+    /// The network that forgets.
+    pub fn student(&self) -> &Learner {
+        &self.student
+    }
+}
+
+/// Of two gradients, over all tensors.
+fn cosine(a: &[Tensor], b: &[Tensor]) -> Result<f64> {
+    let (mut product, mut first, mut second) = (0.0, 0.0, 0.0);
+    for (a, b) in a.iter().zip(b) {
+        product += number(&a.f_mul(b)?.f_sum(tch::Kind::Float)?)?;
+        first += number(&a.f_square()?.f_sum(tch::Kind::Float)?)?;
+        second += number(&b.f_square()?.f_sum(tch::Kind::Float)?)?;
+    }
+    Ok(product / (first * second).sqrt().max(1e-20))
+}
+
+impl Task for ValueFunction<'_> {
+    fn variables(&self) -> &[Variable] {
+        self.student.variables()
+    }
+
+    fn levels(&self, settings: &LoopSettings) -> Vec<Level> {
+        vec![Level { variables: self.own.clone(), optimiser: settings.optimiser, updates: settings.steps }]
+    }
+
+    fn loss(&mut self, micro: u64) -> Result<Loss> {
+        let Self { recipe, value, torch, student, own, forgetting, retained, .. } = self;
+        let noisy = student.within(torch, |network| forgetting.next(micro, torch, network))?;
+        let forget = |forgetting: &Forgetting<'_>| {
+            student.within(torch, |network| forgetting.loss_on(&noisy, torch, network, None))
+        };
+        let kept = copies(own)?;
+        let rate = RateSettings { peak: value.inner_rate, ..RateSettings::default() };
+        let mut trial = Optimiser::new(own, OptimiserSettings { rate, ..OptimiserSettings::default() })?;
+        for _ in 0..value.inner_steps {
+            forget(forgetting)?.f_backward()?;
+            trial.update(own, value.inner_steps, None)?;
+        }
+        let attained = no_grad(|| forget(forgetting))?;
+        for ((name, value), kept) in own.iter().zip(&kept) {
+            overwrite(name, value.tensor(), kept)?;
+        }
+
+        let forgotten = forget(forgetting)?.f_sub(&attained)?;
+        let remaining = student.within(torch, |network| retained.loss(micro, torch, network))?;
+        let lambda = match value.lambda {
+            Lambda::Fixed(lambda) => lambda,
+            Lambda::Adaptive(eta) => {
+                let variables: Vec<&Tensor> = own.iter().map(|(_, value)| value.tensor()).collect();
+                let gradients = |loss: &Tensor| Tensor::f_run_backward(&[loss], &variables, true, false);
+                (eta - cosine(&gradients(&forgotten)?, &gradients(&remaining)?)?).max(0.0)
+            }
+        };
+        let total = remaining.f_mul_scalar(recipe.retention.weight)?.f_add(&forgotten.f_mul_scalar(lambda)?)?;
+        let lambda = Tensor::from(lambda as f32);
+        Ok(Loss { total, parts: vec![("value", forgotten), ("retention", remaining), ("lambda", lambda)] })
+    }
+
+    fn scales(&self) -> bool {
+        self.recipe.precision == Dtype::F16
+    }
+
+    fn sample(&mut self) -> Result<Option<RgbImage>> {
+        self.samples.as_ref().map(|samples| samples.grid(&self.student, self.recipe.seed)).transpose()
+    }
+
+    fn state(&self) -> serde_json::Value {
+        json!({ "forgetting": self.forgetting.positions(), "retained": self.retained.position() })
+    }
+
+    fn restore(&mut self, stored: serde_json::Value) -> Result<()> {
+        let State { forgetting, retained } = state(stored)?;
+        self.forgetting.go_on(forgetting)?;
+        self.retained.go_on(retained.unwrap_or_default())
+    }
+}
