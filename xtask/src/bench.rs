@@ -10,7 +10,7 @@ use crate::cargo;
 /// A benchmark: its name, the package that has it as a bench target of the same name, and what it measures.
 type Bench = (&'static str, &'static str, &'static str);
 
-const BENCHES: [Bench; 7] = [
+const BENCHES: [Bench; 8] = [
     (
         "ablation",
         "pleach-tests",
@@ -29,6 +29,11 @@ const BENCHES: [Bench; 7] = [
         "Stable Diffusion 2.1's UNet pruned: a step of APTP, cutting experts, and their steps against their multiply-accumulates",
     ),
     ("step", "pleach-tests", "one UNet step in ONNX Runtime beside libtorch: medians, ratio, peak memory, load time"),
+    (
+        "suppression",
+        "pleach-tests",
+        "make an expert of the small world forget a style by every method: what is left of it, and of everything else",
+    ),
     (
         "train",
         "pleach-tests",
@@ -54,6 +59,12 @@ pub fn run(args: &Args, root: &Path) -> Result<bool> {
     let Some((name, package, _)) = BENCHES.into_iter().find(|(name, ..)| *name == args.name) else {
         anyhow::bail!("there is no benchmark `{}`", args.name);
     };
+    // The program that some of them run.
+    let mut command = cargo(root);
+    command.args(["build", "--release", "--package", "pleach-trainer"]);
+    if !command.status().context("cannot run cargo")?.success() {
+        return Ok(false);
+    }
     let mut command = cargo(root);
     command.args(["bench", "--package", package, "--bench", name, "--"]).args(&args.arguments);
     Ok(command.status().context("cannot run cargo")?.success())

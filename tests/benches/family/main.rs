@@ -12,7 +12,7 @@ use clap::Parser;
 use pleach_console::{ConsoleArgs, ExitCode, Printer, run};
 use pleach_model::{
     architecture::Architecture,
-    counter::{At, Rule},
+    counter::{self, At, Rule},
     family::FamilyFolder,
     files::Overwrite,
     resources::Resources,
@@ -85,6 +85,8 @@ struct Cli {
 const TEACHER: &str = "the teacher itself";
 /// The experts together.
 const FAMILY: &str = "APTP, a family";
+/// The same router and sizes, and experts of another rule: what the router gives is told from what the learnt gates give.
+const RECUT: &str = "its router, experts cut by magnitude";
 /// Single experts.
 const RULES: [&str; 4] = ["magnitude", "taylor", "random", "uniform"];
 
@@ -123,13 +125,21 @@ fn compare(cli: &Cli, printer: &Printer) -> Result<ExitCode> {
         let routing = Routing::of(&family, &router)?;
         printer.status("Routed", routing.row(seed));
         table += &format!("{}\n", routing.row(seed));
-        if !results.has(FAMILY, seed) {
-            let looks = fine_tune_family(cli, &ground, &family, &router, seed, printer)?;
+        for name in [FAMILY, RECUT] {
+            if results.has(name, seed) {
+                continue;
+            }
+            let left = match name {
+                FAMILY => family.architectures().to_vec(),
+                _ => recut(&ground, family.architectures())?,
+            };
+            let experts = Experts { family: &family, router: &router, left: &left, name };
+            let looks = fine_tune_family(cli, &ground, &experts, seed, printer)?;
             let outcomes = looks
                 .iter()
                 .map(|(step, drawn)| {
                     let (captions, pictures): (Vec<usize>, Vec<_>) = drawn.iter().cloned().unzip();
-                    judge(FAMILY, seed, *step, &captions, &pictures)
+                    judge(name, seed, *step, &captions, &pictures)
                 })
                 .collect::<Result<_>>()?;
             results.add(outcomes)?;
@@ -147,7 +157,7 @@ fn compare(cli: &Cli, printer: &Printer) -> Result<ExitCode> {
             results.add(outcomes.collect::<Result<_>>()?)?;
         }
     }
-    let names: Vec<&str> = [FAMILY].into_iter().chain(RULES).collect();
+    let names: Vec<&str> = [FAMILY, RECUT].into_iter().chain(RULES).collect();
     results.plot(&comparison.docs.join("family.png"), &names, &[TEACHER])?;
     printer.raw(format!("{table}\n{}", results.table("pruned by", &names, &[TEACHER])).as_bytes())?;
     Ok(ExitCode::Done)
@@ -223,25 +233,35 @@ fn family(cli: &Cli, ground: &Ground, seed: u64, printer: &Printer) -> Result<Fa
 /// Pictures by the numbers of their captions, after so many steps.
 type Drawn = BTreeMap<u64, Vec<(usize, image::RgbImage)>>;
 
+/// The experts of a family, or others in their place.
+struct Experts<'a> {
+    family: &'a FamilyFolder,
+    router: &'a PromptRouter,
+    left: &'a [Architecture],
+    name: &'a str,
+}
+
+/// Experts of the same sizes, cut by the magnitude of their weights.
+fn recut(ground: &Ground, experts: &[Architecture]) -> Result<Vec<Architecture>> {
+    let (config, at) = (ground.teacher.config(), at(ground)?);
+    let macs = |left: &Architecture| -> Result<f64> { Ok(counter::unet(config, left, at)?.macs().exact as f64) };
+    let whole = macs(&Architecture::full())?;
+    experts.iter().map(|left| cut("magnitude", ground, at, macs(left)? / whole, 0)).collect()
+}
+
 /// Fine-tunes each expert on the captions that go to it, and has it draw those that do.
-fn fine_tune_family(
-    cli: &Cli,
-    ground: &Ground,
-    family: &FamilyFolder,
-    router: &PromptRouter,
-    seed: u64,
-    printer: &Printer,
-) -> Result<Drawn> {
+fn fine_tune_family(cli: &Cli, ground: &Ground, experts: &Experts<'_>, seed: u64, printer: &Printer) -> Result<Drawn> {
+    let Experts { family, router, left, name: whose } = experts;
     let names: Vec<String> = family.manifest().experts.iter().map(|expert| expert.name.clone()).collect();
     let learnt = route(&*ground.dataset, router, &names, &|_| {})?;
     let asked: Vec<Route> = router.routes(ground.captions())?;
     let mut drawn = Drawn::new();
-    for (i, (name, left)) in names.iter().zip(family.architectures()).enumerate() {
+    for (i, (name, left)) in names.iter().zip(*left).enumerate() {
         let captions: Vec<usize> = (0..asked.len()).filter(|&number| asked[number].expert == i).collect();
         if captions.is_empty() {
             continue;
         }
-        printer.status("Fine-tuning", format_args!("{name} of the family, seed {seed}: {} captions", captions.len()));
+        printer.status("Fine-tuning", format_args!("{whose}: {name}, seed {seed}: {} captions", captions.len()));
         let part = Some(Arc::new(part_of(&*ground.dataset, &learnt, name)?));
         let recipe = cli.comparison.recipe(seed);
         let student = Student { recipe: &recipe, left, part, captions: &captions };

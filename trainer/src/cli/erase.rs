@@ -344,10 +344,7 @@ impl Work<'_> {
     /// What UCE leaves.
     fn edit(&self, member: &Member) -> anyhow::Result<Tensors> {
         let uce = &self.recipe.uce;
-        let phrases = self.concepts.list.iter().flat_map(|concept| {
-            let guide = concept.anchor.clone().unwrap_or_else(|| uce.guide.clone());
-            concept.targets.iter().map(move |target| (target.clone(), guide.clone()))
-        });
+        let phrases = self.concepts.list.iter().flat_map(|concept| concept.edits(&uce.guide));
         let edits = Edits::of(&phrases.collect::<Vec<_>>(), uce, self.ground.text())?;
         Ok(uce::edited(&self.parameters(member)?, &edits.on(Device::Cpu)?, uce.lambda)?)
     }

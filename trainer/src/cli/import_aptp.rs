@@ -6,14 +6,15 @@ use super::{
 };
 use crate::{
     libtorch::libtorch,
-    prune::{ENCODER_FILES, NewExpert, NewFamily, NewRouter, NewRouting, Published, inferred, published},
+    prune::{self, ENCODER_FILES, NewExpert, NewFamily, NewRouter, NewRouting, Published, inferred, published},
     run,
 };
 use anyhow::{Context, ensure};
 use clap::{Args, ValueEnum};
-use pleach_console::{Align, ExitCode, Printer, ReportArgs, ResultExt, Table, human};
+use pleach_console::{ExitCode, Printer, ReportArgs, ResultExt};
 use pleach_model::{
-    checkpoint::Checkpoint, files::Overwrite, gating::Relaxation, manifest::Family, router::RoutingNoise,
+    checkpoint::Checkpoint, family::FamilyFolder, files::Overwrite, gating::Relaxation, manifest::Family,
+    router::RoutingNoise,
 };
 use serde_json::json;
 use std::path::PathBuf;
@@ -161,13 +162,8 @@ fn report(family: &Family, arguments: &ImportArgs, printer: &Printer) -> anyhow:
         printer.json(&json!({ "family": arguments.out, "experts": experts.collect::<Vec<_>>() }))?;
         return Ok(());
     }
-    let columns = [("expert", Align::Left), ("parameters", Align::Right), ("MACs of the base's", Align::Right)];
-    let mut table = Table::new(columns);
-    for expert in &family.experts {
-        let macs = format!("{:.1} %", 100.0 * share(expert.macs.exact));
-        table.row([expert.name.clone(), human::exact(expert.parameters), macs]);
-    }
-    printer.table(&table)?;
+    let experts = prune::report::experts(&FamilyFolder::open(&arguments.out)?, None)?;
+    printer.table(&super::report::table(&experts, None))?;
     printer.status("Made", arguments.out.display());
     Ok(())
 }
@@ -183,8 +179,8 @@ mod tests {
     use clap::Parser;
     use pleach_console::ConsoleArgs;
     use pleach_model::{
-        architecture::Architecture, checkpoint::Spelling, counter, family::FamilyFolder, noise::Generator,
-        tensor::Dtype, vector::VectorLayout,
+        architecture::Architecture, checkpoint::Spelling, counter, noise::Generator, tensor::Dtype,
+        vector::VectorLayout,
     };
     use std::fs;
     use tch::Tensor;

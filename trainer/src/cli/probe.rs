@@ -8,12 +8,13 @@ use super::{
 };
 use crate::{
     libtorch::libtorch,
-    probe::{HeadCount, Judge, count},
+    probe::{HeadCount, Judge, Labels, count},
     run::grid,
 };
 use anyhow::{Context, ensure};
 use clap::Args;
 use pleach_console::{Align, ExitCode, Interrupt, Printer, ReportArgs, Table};
+use pleach_model::vision::Head;
 use serde::Serialize;
 use std::{fs, path::PathBuf};
 
@@ -42,6 +43,9 @@ pub struct ProbeArgs {
     /// Prompts that are drawn, the first ones [default: all]
     #[arg(long, value_name = "N")]
     count: Option<usize>,
+    /// Count prompts that ask for this class apart from the others: `style=striped`
+    #[arg(long, value_name = "HEAD=CLASS", value_parser = split)]
+    split: Option<(String, String)>,
     /// Folder of the classifier that judges [default: judge beside the parts of the base]
     #[arg(long, value_name = "DIR")]
     judge: Option<PathBuf>,
@@ -63,8 +67,38 @@ struct Probed {
     expert: String,
     suppressed: Vec<String>,
     pictures: usize,
-    heads: Vec<HeadCount>,
+    groups: Vec<Group>,
     grid: Option<PathBuf>,
+}
+
+/// What was found of some of its pictures.
+#[derive(Serialize)]
+struct Group {
+    prompts: String,
+    heads: Vec<HeadCount>,
+}
+
+fn split(text: &str) -> Result<(String, String), String> {
+    let (head, class) = text.split_once('=').ok_or("expected HEAD=CLASS, such as style=striped")?;
+    Ok((head.to_owned(), class.to_owned()))
+}
+
+/// The pictures of prompts that ask for a class, and the others; all, where none is named.
+fn groups(
+    heads: &[Head],
+    judged: Vec<(&Labels, Vec<Vec<usize>>)>,
+    split: Option<&(String, String)>,
+) -> anyhow::Result<Vec<Group>> {
+    let Some((head, class)) = split else {
+        return Ok(vec![Group { prompts: "all".into(), heads: count(heads, &judged) }]);
+    };
+    let asks = |labels: &Labels| labels.get(head).is_some_and(|classes| classes.contains(class));
+    let (with, without): (Vec<_>, Vec<_>) = judged.into_iter().partition(|(labels, _)| asks(labels));
+    ensure!(!with.is_empty(), "--split: no prompt has the label {head} = {class}");
+    Ok(vec![
+        Group { prompts: class.clone(), heads: count(heads, &with) },
+        Group { prompts: "others".into(), heads: count(heads, &without) },
+    ])
 }
 
 /// Runs the command.
@@ -97,7 +131,7 @@ pub fn run(arguments: &ProbeArgs, printer: &Printer) -> anyhow::Result<ExitCode>
         for part in pictures.chunks(64) {
             found.extend(judge.look(part)?);
         }
-        let judged: Vec<_> = asked.iter().map(|prompt: &Prompt| &prompt.labels).zip(found).collect();
+        let judged = asked.iter().map(|prompt: &Prompt| &prompt.labels).zip(found).collect();
         let path = match &arguments.out {
             None => None,
             Some(out) => {
@@ -113,7 +147,7 @@ pub fn run(arguments: &ProbeArgs, printer: &Printer) -> anyhow::Result<ExitCode>
             expert: member.name.clone(),
             suppressed: member.suppressed.clone(),
             pictures: pictures.len(),
-            heads: count(judge.heads(), &judged),
+            groups: groups(judge.heads(), judged, arguments.split.as_ref())?,
             grid: path,
         });
     }
@@ -127,26 +161,28 @@ pub fn run(arguments: &ProbeArgs, printer: &Printer) -> anyhow::Result<ExitCode>
 
 fn table(probed: &[Probed]) -> Table {
     let (l, r) = (Align::Left, Align::Right);
-    let mut table =
-        Table::new([("expert", l), ("head", l), ("class", l), ("found", r), ("of", r), ("rate", r), ("unasked", r)]);
-    for Probed { expert, heads, .. } in probed {
+    let mut table = Table::new([
+        ("expert", l),
+        ("prompts", l),
+        ("head", l),
+        ("class", l),
+        ("found", r),
+        ("of", r),
+        ("rate", r),
+        ("unasked", r),
+    ]);
+    let groups = probed.iter().flat_map(|probed| probed.groups.iter().map(|group| (&probed.expert, group)));
+    for (expert, Group { prompts, heads }) in groups {
         for head in heads {
-            let mut row = |class: &str, [found, asked]: [usize; 2], unasked: String| {
-                let rate =
-                    if asked == 0 { String::new() } else { format!("{:.1} %", 100.0 * found as f64 / asked as f64) };
-                table.row([
-                    expert.as_str(),
-                    &head.head,
-                    class,
-                    &found.to_string(),
-                    &asked.to_string(),
-                    &rate,
-                    &unasked,
-                ]);
+            let mut row = |class: &str, [found, asked]: [usize; 2], unasked: &str| {
+                let rate = 100.0 * found as f64 / asked.max(1) as f64;
+                let rate = if asked == 0 { String::new() } else { format!("{rate:.1} %") };
+                let [found, asked] = [found, asked].map(|count| count.to_string());
+                table.row([expert.as_str(), prompts, &head.head, class, &found, &asked, &rate, unasked]);
             };
-            row("(exactly)", [head.exact, head.asked], String::new());
+            row("(exactly)", [head.exact, head.asked], "");
             for class in &head.classes {
-                row(&class.class, [class.found, class.asked], class.unasked.to_string());
+                row(&class.class, [class.found, class.asked], &class.unasked.to_string());
             }
         }
     }

@@ -13,13 +13,14 @@ use crate::{
     finetune::Making,
     libtorch::libtorch,
     prune::{
-        Aptp, AptpRecipe, AptpSetting, BkSdm, BkSdmSize, ENCODER_FILES, NewExpert, NewFamily, NewRouter, NewRouting,
-        PromptRouter, Pruner, Ranking, Sample, TaylorRecipe, magnitude, route, taylor, write_routes,
+        self, Aptp, AptpRecipe, AptpSetting, BkSdm, BkSdmSize, ENCODER_FILES, NewExpert, NewFamily, NewRouter,
+        NewRouting, PromptRouter, Pruner, Ranking, Routed, Sample, TaylorRecipe, magnitude, route, taylor,
+        write_routes,
     },
     run::{self, Outcome, RunFolder, Start, train},
 };
 use clap::{Args, ValueEnum};
-use pleach_console::{ExitCode, Interrupt, Printer, RecipeArgs, ReportArgs, human};
+use pleach_console::{ExitCode, Interrupt, Printer, RecipeArgs, ReportArgs};
 use pleach_model::{
     architecture::Architecture,
     counter::Rule,
@@ -272,11 +273,11 @@ fn prune(arguments: &PruneArgs, printer: &Printer, interrupt: &Interrupt) -> any
     let family = family.write(&root, Overwrite::IfItHolds("pleach.json"), &|expert| {
         printer.status("Cut", &expert.name);
     })?;
-    let shares = match dataset {
-        Some(dataset) => Some(shares(arguments, &family, &*dataset, device, printer)?),
+    let routes = match dataset {
+        Some(dataset) => Some(routed(arguments, &family, &*dataset, device, printer)?),
         None => None,
     };
-    report(&family, shares.as_deref(), &root, &arguments.report, printer)?;
+    report(&family, routes.as_deref(), &root, &arguments.report, printer)?;
     Ok(ExitCode::Done)
 }
 
@@ -376,14 +377,14 @@ fn felt(
     Ok((source.base, scores))
 }
 
-/// Routes the captions, writes down where they go, and says which share of them goes to each expert.
-fn shares(
+/// Routes the captions, and writes down where they go.
+fn routed(
     arguments: &PruneArgs,
     family: &Family,
     dataset: &dyn Dataset,
     device: Device,
     printer: &Printer,
-) -> anyhow::Result<Vec<f64>> {
+) -> anyhow::Result<Vec<Routed>> {
     let opened = FamilyFolder::open(&arguments.out.join("family"))?;
     let Some(router) = PromptRouter::open(&opened, device)? else { anyhow::bail!("the family has no router") };
     let names: Vec<String> = family.experts.iter().map(|expert| expert.name.clone()).collect();
@@ -391,20 +392,21 @@ fn shares(
     let routes = route(dataset, &router, &names, &|done| bar.set(done as u64))?;
     drop(bar);
     write_routes(&arguments.out.join("routes.jsonl"), &routes)?;
-    let share =
-        |name: &String| routes.iter().filter(|route| route.expert == *name).count() as f64 / routes.len().max(1) as f64;
-    Ok(names.iter().map(share).collect())
+    Ok(routes)
 }
 
 /// Says what was made.
 fn report(
     family: &Family,
-    shares: Option<&[f64]>,
+    routes: Option<&[Routed]>,
     root: &Path,
     options: &ReportArgs,
     printer: &Printer,
 ) -> anyhow::Result<()> {
-    let share = |expert: usize| shares.and_then(|shares| shares.get(expert).copied());
+    let share = |expert: usize| {
+        let (routes, name) = (routes?, &family.experts.get(expert)?.name);
+        Some(routes.iter().filter(|route| route.expert == *name).count() as f64 / routes.len().max(1) as f64)
+    };
     let rules = [Rule::Exact, Rule::Aptp, Rule::LinearConv];
     let mean = |rule| {
         let each = (0..).zip(&family.experts).map(|(i, expert)| Some(share(i)? * ratio(family, expert, rule)));
@@ -427,12 +429,8 @@ fn report(
         printer.json(&json!({ "family": root, "experts": experts, "mean_macs_ratio": ratios(&mean) }))?;
         return Ok(());
     }
-    for (i, expert) in (0..).zip(&family.experts) {
-        let macs = 100.0 * ratio(family, expert, Rule::Exact);
-        let parameters = human::exact(expert.parameters);
-        let captions = share(i).map_or_else(String::new, |share| format!(", {:.1} % of the captions", 100.0 * share));
-        printer.line(format_args!("{}: {macs:.1} % of the MACs, {parameters} parameters{captions}", expert.name))?;
-    }
+    let experts = prune::report::experts(&FamilyFolder::open(root)?, routes)?;
+    printer.table(&super::report::table(&experts, routes.map(<[Routed]>::len)))?;
     if let (Some(exact), Some(aptp)) = (mean(Rule::Exact), mean(Rule::Aptp)) {
         let (exact, aptp) = (100.0 * exact, 100.0 * aptp);
         printer.line(format_args!("mean over the captions: {exact:.1} % of the MACs, {aptp:.1} % as APTP counts"))?;

@@ -104,7 +104,8 @@ fn rows(experts: &[report::ExpertReport], prompts: Option<usize>) -> impl Iterat
 
 const HEADINGS: [&str; 4] = ["expert", "parameters", "MACs of the base's", "prompts"];
 
-fn table(experts: &[report::ExpertReport], prompts: Option<usize>) -> Table {
+/// A table of experts, with the share of so many prompts that goes to each.
+pub(super) fn table(experts: &[report::ExpertReport], prompts: Option<usize>) -> Table {
     let columns = [Align::Left, Align::Right, Align::Right, Align::Right];
     let mut table = Table::new(HEADINGS.into_iter().zip(columns));
     rows(experts, prompts).for_each(|row| {

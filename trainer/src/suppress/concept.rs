@@ -17,7 +17,7 @@ pub struct ConceptRecipe {
     pub anchor: Option<String>,
     /// Weight of its loss among the concepts'.
     pub weight: Option<f64>,
-    /// Prompts that ask for it, where latents are sampled; without any, the targets themselves.
+    /// Prompts that ask for it, where latents are sampled or prompts are edited; without any, the targets themselves.
     pub prompts: Vec<String>,
     /// Pictures with captions: a folder with metadata.jsonl or metadata.csv. They show the concept, or for concept ablation its anchor.
     pub images: Option<PathBuf>,
@@ -95,6 +95,12 @@ impl Concept {
     /// The prompt that is drawn instead of one that asks for it: with the anchor in the place of each target, or the empty one.
     pub fn anchored(&self, prompt: &str) -> String {
         self.anchor.as_ref().map_or_else(String::new, |anchor| self.without(prompt, anchor))
+    }
+
+    /// Its prompts, and what each should be read as: the anchored prompt, or `guide` where there is no anchor.
+    pub fn edits(&self, guide: &str) -> Vec<(String, String)> {
+        let instead = |prompt: &str| if self.anchor.is_some() { self.anchored(prompt) } else { guide.to_owned() };
+        self.prompts.iter().map(|prompt| (prompt.clone(), instead(prompt))).collect()
     }
 
     /// A prompt that asks for it out of one that asks for the anchor: the first target in the place of the anchor, or the suffix at the end.

@@ -19,6 +19,8 @@ pub enum Edited {
     /// From the last token of the phrase to the end of the padding, concept and guide side by side (the authors' first script, which the
     /// paper used).
     FromLast,
+    /// Every token, concept and guide side by side: for whole prompts whose guides are as long. What they share is preserved.
+    All,
 }
 
 /// How concepts are edited.
@@ -85,7 +87,7 @@ impl UceRecipe {
         match (self.preserve_scale, self.edited) {
             (Some(scale), _) => scale,
             (None, Edited::Last) => 1.0,
-            (None, Edited::FromLast) => (1.0 / self.preserve.len().max(1) as f64).max(0.1),
+            (None, Edited::FromLast | Edited::All) => (1.0 / self.preserve.len().max(1) as f64).max(0.1),
         }
     }
 }
@@ -132,7 +134,7 @@ impl Edits {
         for preserved in &recipe.preserve {
             let rows = match recipe.edited {
                 Edited::Last => tokens([preserved, preserved], Edited::Last, text)?,
-                Edited::FromLast => {
+                Edited::FromLast | Edited::All => {
                     let all = text.encode(std::slice::from_ref(preserved))?.f_select(0, 0)?;
                     [all.shallow_clone(), all]
                 }
@@ -195,6 +197,10 @@ fn tokens(phrases: [&str; 2], edited: Edited, text: &TextEncoder) -> Result<[Ten
     let length = match edited {
         Edited::Last => 1,
         Edited::FromLast => text.shape()[0] as i64 - last[0].max(last[1]),
+        Edited::All => {
+            last = [0; 2];
+            text.shape()[0] as i64
+        }
     };
     let [old, new] = [0, 1].map(|i| rows.f_select(0, i as i64)?.f_narrow(0, last[i], length));
     Ok([old?, new?])

@@ -1,0 +1,177 @@
+//! What is compared: every method with settings that suit the small world, and bilevel fine-tuning with each of its settings made
+//! smaller and larger.
+
+use crate::ground::{Ground, quoted, set};
+
+/// A command that changes the expert.
+#[derive(Clone, Debug)]
+pub struct Variant {
+    /// What it is called.
+    pub name: String,
+    /// The command, without model and folder.
+    pub words: Vec<String>,
+}
+
+/// Lower steps of bilevel fine-tuning.
+const LOWER: u64 = 240;
+/// K.
+const K: u64 = 8;
+/// Learning rate of the lower level; the upper level's is five times that, as the paper has it.
+const RATE: f64 = 5e-5;
+/// Weight of the lower loss in upper steps.
+const LAMBDA: f64 = 1.0;
+/// Pairs of prompts that ConceptPrune compares.
+const PAIRS: usize = 20;
+
+/// Settings of bilevel fine-tuning.
+#[derive(Clone, Copy)]
+struct Bilevel {
+    mode: &'static str,
+    k: f64,
+    upper_rate: f64,
+    lambda: f64,
+    sampled: bool,
+}
+
+const ALTERNATING: Bilevel =
+    Bilevel { mode: "shared_alternating", k: K as f64, upper_rate: 5.0 * RATE, lambda: LAMBDA, sampled: false };
+
+impl Bilevel {
+    fn variant(self, ground: &Ground, name: impl Into<String>) -> Variant {
+        let Self { mode, k, upper_rate, lambda, sampled } = self;
+        let mut words = vec!["suppress".to_owned(), "--preset".into(), "code".into()];
+        words.extend(ground.learning(16, LOWER, RATE));
+        words.extend(concept(ground, None, 0));
+        let upper = [
+            set("bilevel.mode", mode),
+            set("bilevel.k_lower", &k.to_string()),
+            set("bilevel.lambda", &lambda.to_string()),
+            set("bilevel.optimiser.rate.peak", &upper_rate.to_string()),
+            set("bilevel.optimiser.rate.warmup", "5"),
+            set("bilevel.forgetting.batch", "16"),
+            set("bilevel.forgetting.x_t", if sampled { "esd_sampled" } else { "concept_images" }),
+            set("bilevel.forgetting.sampled.steps", "25"),
+            set("bilevel.forgetting.sampled.guidance", "2.0"),
+        ];
+        words.extend(upper.concat());
+        Variant { name: name.into(), words }
+    }
+}
+
+/// The concept, with or without an anchor; pictures are of the concept (0) or of the anchor (1).
+fn concept(ground: &Ground, anchor: Option<&str>, pictures: usize) -> Vec<String> {
+    let anchor = anchor.map_or_else(String::new, |anchor| format!("anchor = {anchor:?}, "));
+    let images = quoted(&ground.pictures[pictures]);
+    let prompts = format!("{:?}", ground.prompts[0]);
+    let targets = format!("{:?}", [&ground.style]);
+    set("concepts", &format!("[{{targets = {targets}, {anchor}images = {images}, prompts = {prompts}}}]"))
+}
+
+/// A second stage that learns.
+fn learning(ground: &Ground, method: &str, [steps, batch]: [u64; 2], rate: f64, anchor: Option<usize>) -> Vec<String> {
+    let mut words: Vec<String> = ["erase", "--method", method].map(str::to_owned).into();
+    words.extend(match anchor {
+        None => concept(ground, None, 0),
+        Some(pictures) => concept(ground, Some(&ground.anchor), pictures),
+    });
+    let settings = [
+        set("teacher", &quoted(&ground.base)),
+        set("data", &quoted(&ground.data)),
+        set("cache", &quoted(&ground.cache)),
+        set("erase.loop.steps", &steps.to_string()),
+        set("erase.loop.sample_every", "0"),
+        set("erase.loop.optimiser.rate.peak", &rate.to_string()),
+        set("erase.forgetting.batch", &batch.to_string()),
+        set("erase.forgetting.sampled.steps", "25"),
+        set("erase.forgetting.sampled.guidance", "2.0"),
+    ];
+    words.extend(settings.concat());
+    words
+}
+
+/// Names of the methods, in their order.
+pub fn names() -> [&'static str; 11] {
+    [
+        "bilevel, alternating",
+        "bilevel, penalised",
+        "bilevel, two copies",
+        "bilevel, sampled latents",
+        "ESD-x",
+        "ESD-u",
+        "UCE",
+        "ConceptPrune",
+        "concept ablation",
+        "SalUn",
+        "EraseDiff",
+    ]
+}
+
+/// Every method.
+pub fn methods(ground: &Ground) -> Vec<Variant> {
+    let esd = |method| learning(ground, method, [60, 8], 3e-4, None);
+    let mut uce: Vec<String> = ["erase", "--method", "uce"].map(str::to_owned).into();
+    uce.extend(concept(ground, Some(&ground.anchor), 0));
+    uce.extend([set("teacher", &quoted(&ground.base)), set("uce.edited", "all")].concat());
+    let mut neurons: Vec<String> = ["erase", "--method", "concept-prune"].map(str::to_owned).into();
+    neurons.extend(concept(ground, Some(&ground.anchor), 0));
+    let pairs: Vec<[&String; 2]> =
+        ground.prompts[1].iter().zip(&ground.prompts[0]).map(|(a, b)| [a, b]).take(PAIRS).collect();
+    let settings = [
+        set("teacher", &quoted(&ground.base)),
+        set("neurons.pairs", &format!("{pairs:?}")),
+        set("neurons.sampler", "ddim"),
+        set("neurons.guidance", "2.0"),
+        set("neurons.ratio", "0.05"),
+    ];
+    neurons.extend(settings.concat());
+    let mut salun = learning(ground, "saliency", [100, 8], 1e-4, Some(0));
+    salun.extend(set("erase.saliency.batches", "11"));
+    let mut erasediff = learning(ground, "erasediff", [100, 8], 1e-4, Some(0));
+    erasediff.extend(set("value.inner_rate", "1e-4"));
+    let bilevel = |bilevel: Bilevel| bilevel.variant(ground, "").words;
+    let commands = [
+        bilevel(ALTERNATING),
+        bilevel(Bilevel { mode: "shared_penalised", ..ALTERNATING }),
+        bilevel(Bilevel { mode: "two_copy_literal", ..ALTERNATING }),
+        bilevel(Bilevel { sampled: true, ..ALTERNATING }),
+        esd("esd-x"),
+        esd("esd-u"),
+        uce,
+        neurons,
+        learning(ground, "concept-ablation", [60, 8], 1e-4, Some(1)),
+        salun,
+        erasediff,
+    ];
+    names().into_iter().zip(commands).map(|(name, words)| Variant { name: name.to_owned(), words }).collect()
+}
+
+/// How often a setting is doubled; with its name.
+pub type Scaled = (&'static str, f64);
+
+/// Bilevel fine-tuning with one setting at a time made smaller or larger, and the mode in which it has a meaning.
+pub fn sweep(ground: &Ground) -> Vec<(Scaled, Variant)> {
+    let mut all = Vec::new();
+    for power in [-2.0, -1.0, 1.0, 2.0] {
+        let factor = f64::powf(2.0, power);
+        let penalised = Bilevel { mode: "shared_penalised", ..ALTERNATING };
+        let changed = [
+            ("K", Bilevel { k: K as f64 * factor, ..ALTERNATING }),
+            ("upper rate", Bilevel { upper_rate: ALTERNATING.upper_rate * factor, ..ALTERNATING }),
+            ("lambda, penalised", Bilevel { lambda: LAMBDA * factor.powi(3), ..penalised }),
+        ];
+        for (setting, bilevel) in changed {
+            let value = match setting {
+                "K" => bilevel.k,
+                "upper rate" => bilevel.upper_rate,
+                _ => bilevel.lambda,
+            };
+            all.push(((setting, power), bilevel.variant(ground, format!("bilevel, {setting} {value}"))));
+        }
+    }
+    all
+}
+
+/// What a setting was before it was changed.
+pub fn unchanged(setting: &str) -> &'static str {
+    if setting.ends_with("penalised") { names()[1] } else { names()[0] }
+}
