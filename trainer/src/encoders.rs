@@ -51,6 +51,21 @@ impl From<TchError> for Error {
     }
 }
 
+/// What encodes prompts: a [`TextEncoder`], or what stands in for it.
+pub trait Encode {
+    /// An embedding of each prompt, `[B, N, D]`.
+    ///
+    /// # Errors
+    /// Whatever keeps a prompt from being encoded.
+    fn encode(&self, prompts: &[String]) -> Result<Tensor>;
+}
+
+impl Encode for TextEncoder {
+    fn encode(&self, prompts: &[String]) -> Result<Tensor> {
+        Self::encode(self, prompts)
+    }
+}
+
 /// Captions to what a UNet attends to.
 pub struct TextEncoder {
     torch: Torch,

@@ -6,7 +6,7 @@ use crate::{
         Result,
         streams::{Use, noise},
     },
-    torch::{Torch, Value, kind},
+    torch::{Torch, Value},
 };
 use image::RgbImage;
 use pleach_model::{
@@ -93,9 +93,7 @@ impl<'a> Denoiser<'a> {
         } else {
             embeddings.shallow_clone()
         };
-        let narrow =
-            |tensor: &Tensor| -> Result<Value> { Ok(Value::try_from(tensor.f_to_kind(kind(self.torch.dtype()))?)?) };
-        let context = narrow(&context)?;
+        let context = self.torch.input(&context)?;
         let mut trajectory = sampler.trajectory::<Value>();
         let mut x = Value::try_from(start.f_mul_scalar(sampler.init_noise_sigma())?)?;
         let pass = Pass::new(self.torch, self.sites);
@@ -104,7 +102,7 @@ impl<'a> Denoiser<'a> {
             let input = x.tensor().f_mul_scalar(sampler.input_scale(call))?;
             let input = if guided { Tensor::f_cat(&[&input, &input], 0)? } else { input };
             let timestep = Tensor::f_from_slice(&[timestep as f32])?.f_to_device(self.torch.device())?;
-            let output = self.unet.forward(&pass, &narrow(&input)?, &Value::try_from(timestep)?, &context)?;
+            let output = self.unet.forward(&pass, &self.torch.input(&input)?, &Value::try_from(timestep)?, &context)?;
             let output = output.tensor().f_to_kind(Kind::Float)?;
             let output = match output.f_chunk(2, 0)?.as_slice() {
                 [without, with] if guided => without.f_add(&with.f_sub(without)?.f_mul_scalar(sampling.guidance)?)?,

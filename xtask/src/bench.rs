@@ -10,11 +10,16 @@ use crate::cargo;
 /// A benchmark: its name, the package that has it as a bench target of the same name, and what it measures.
 type Bench = (&'static str, &'static str, &'static str);
 
-const BENCHES: [Bench; 8] = [
+const BENCHES: [Bench; 9] = [
     (
         "ablation",
         "pleach-tests",
         "fine-tune a half-wide student with and without distillation: Frechet distance against steps",
+    ),
+    (
+        "bilevel",
+        "pleach-tests",
+        "lower and upper steps of bilevel fine-tuning beside what their passes cost: medians, ratios, peak memory",
     ),
     ("export", "pleach-exporter", "export Stable Diffusion 2.1's UNet to ONNX: seconds, peak memory, bytes"),
     (

@@ -31,18 +31,28 @@ struct Bilevel {
     upper_rate: f64,
     lambda: f64,
     sampled: bool,
+    /// Whether the concept becomes its anchor (equation 6 of the paper), instead of what negative guidance makes of it.
+    anchored: bool,
 }
 
-const ALTERNATING: Bilevel =
-    Bilevel { mode: "shared_alternating", k: K as f64, upper_rate: 5.0 * RATE, lambda: LAMBDA, sampled: false };
+const ALTERNATING: Bilevel = Bilevel {
+    mode: "shared_alternating",
+    k: K as f64,
+    upper_rate: 5.0 * RATE,
+    lambda: LAMBDA,
+    sampled: false,
+    anchored: false,
+};
 
 impl Bilevel {
     fn variant(self, ground: &Ground, name: impl Into<String>) -> Variant {
-        let Self { mode, k, upper_rate, lambda, sampled } = self;
+        let Self { mode, k, upper_rate, lambda, sampled, anchored } = self;
         let mut words = vec!["suppress".to_owned(), "--preset".into(), "code".into()];
         words.extend(ground.learning(16, LOWER, RATE));
-        words.extend(concept(ground, None, 0));
+        words.extend(concept(ground, Some(ground.anchor.as_str()).filter(|_| anchored), 0));
+        let unlearning = if anchored { "{anchor = {}}" } else { "{negative_guidance = {eta = 1.0}}" };
         let upper = [
+            set("bilevel.forgetting.unlearning", unlearning),
             set("bilevel.mode", mode),
             set("bilevel.k_lower", &k.to_string()),
             set("bilevel.lambda", &lambda.to_string()),
@@ -90,12 +100,13 @@ fn learning(ground: &Ground, method: &str, [steps, batch]: [u64; 2], rate: f64, 
 }
 
 /// Names of the methods, in their order.
-pub fn names() -> [&'static str; 11] {
+pub fn names() -> [&'static str; 12] {
     [
         "bilevel, alternating",
         "bilevel, penalised",
         "bilevel, two copies",
         "bilevel, sampled latents",
+        "bilevel, towards the anchor",
         "ESD-x",
         "ESD-u",
         "UCE",
@@ -134,6 +145,7 @@ pub fn methods(ground: &Ground) -> Vec<Variant> {
         bilevel(Bilevel { mode: "shared_penalised", ..ALTERNATING }),
         bilevel(Bilevel { mode: "two_copy_literal", ..ALTERNATING }),
         bilevel(Bilevel { sampled: true, ..ALTERNATING }),
+        bilevel(Bilevel { anchored: true, ..ALTERNATING }),
         esd("esd-x"),
         esd("esd-u"),
         uce,

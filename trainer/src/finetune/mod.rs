@@ -14,7 +14,7 @@ use crate::{
     learn::{Learner, Variable},
     run::{self, LoopSettings, Loss, Result, Task, grid, write_weights},
     sampling::{Artist, Denoiser, Sampling, Start},
-    torch::{CutWeights, Initial, Layout, Torch, Value, Weights, kind},
+    torch::{CutWeights, Initial, Layout, Torch, Value, Weights},
 };
 use image::RgbImage;
 use pleach_model::{
@@ -393,9 +393,7 @@ impl<'a> Finetuning<'a> {
     /// The loss of a student on a batch, with the noise of a seed and a micro-batch.
     pub(crate) fn of(&self, student: &Learner, batch: &Latents, seed: u64, micro: u64) -> Result<Loss> {
         let noised = self.diffusion.noised(&batch.latents, seed, micro)?;
-        let narrow =
-            |tensor: &Tensor| -> Result<Value> { Ok(Value::try_from(tensor.f_to_kind(kind(self.torch.dtype()))?)?) };
-        let (sample, context) = (narrow(&noised.sample)?, narrow(&batch.context)?);
+        let (sample, context) = (self.torch.input(&noised.sample)?, self.torch.input(&batch.context)?);
         let timesteps = Value::try_from(noised.timesteps.shallow_clone())?;
         let inputs = [&sample, &timesteps, &context];
         let teacher = self.teacher.as_ref().filter(|_| self.setting.recipe.loss.distils());

@@ -7,7 +7,7 @@ use crate::{
     learn::{Learner, Variable},
     run::{self, LoopSettings, Loss, Result, Task, grid},
     sampling::{Artist, Denoiser, Sampling, Start},
-    torch::{Initial, Layout, Torch, Value, kind},
+    torch::{Initial, Layout, Torch, Value},
 };
 use image::RgbImage;
 use pleach_model::{
@@ -158,9 +158,7 @@ impl Task for UnetTask<'_> {
         let embeddings = self.frozen.embeddings.f_index_select(0, &Tensor::f_from_slice(&rows)?)?;
         let context = left_out(&embeddings, &self.frozen.null, self.recipe.dropout, self.context.seed, micro)?;
         let noised = self.diffusion.noised(&latents, self.context.seed, micro)?;
-        let narrow =
-            |tensor: &Tensor| -> Result<Value> { Ok(Value::try_from(tensor.f_to_kind(kind(self.torch.dtype()))?)?) };
-        let (sample, context) = (narrow(&noised.sample)?, narrow(&context)?);
+        let (sample, context) = (self.torch.input(&noised.sample)?, self.torch.input(&context)?);
         let timesteps = Value::try_from(noised.timesteps.shallow_clone())?;
         let pass = Pass::plain(&self.torch);
         let prediction = self.learner.within(&self.torch, |network| -> Result<Value> {

@@ -9,7 +9,7 @@ use crate::{
     finetune::{Batches, Latents, LossRecipe, Making, Reduce, Teacher, distillation, outputs},
     learn::{OptimiserSettings, RateSettings, Variable},
     run::{self, LoopSettings, Loss, Result, Task, number, streams},
-    torch::{Layout, Orthogonal, Torch, Value, Variables, Weights, kind},
+    torch::{Layout, Orthogonal, Torch, Value, Variables, Weights},
 };
 use pleach_model::{
     architecture::Architecture,
@@ -416,9 +416,7 @@ impl Task for Aptp<'_> {
         };
 
         let noised = self.diffusion.noised(&latents, recipe.seed, micro)?;
-        let narrow =
-            |tensor: &Tensor| -> Result<Value> { Ok(Value::try_from(tensor.f_to_kind(kind(self.torch.dtype()))?)?) };
-        let (sample, context) = (narrow(&noised.sample)?, narrow(&context)?);
+        let (sample, context) = (self.torch.input(&noised.sample)?, self.torch.input(&context)?);
         let timesteps = Value::try_from(noised.timesteps.shallow_clone())?;
         let inputs = [&sample, &timesteps, &context];
         let masks = Masks::new(&self.layout, &gates, recipe.placement, self.torch.dtype())?;

@@ -10,7 +10,7 @@ use crate::{
     finetune::{Batches, Latents, Making, Samples, Teacher},
     learn::{Learner, OptimiserSettings, RateSettings, Variable},
     run::{Error, Level, LoopSettings, Loss, Result, Task, state},
-    torch::{Torch, Value, kind},
+    torch::{Torch, Value},
 };
 use image::RgbImage;
 use pleach_model::{architecture::Architecture, checkpoint::Checkpoint, sites::Pass, tensor::Dtype, unet::UNet};
@@ -182,10 +182,9 @@ impl<'a> Retained<'a> {
             Making { scaling: self.scaling, dropout: 0.0, null: &self.null, seed: self.seed, device: self.device };
         let Latents { latents, context, .. } = self.current.next(index, &making)?;
         let noised = self.diffusion.noised(&latents, self.seed, index)?;
-        let narrow =
-            |tensor: &Tensor| -> Result<Value> { Ok(Value::try_from(tensor.f_to_kind(kind(torch.dtype()))?)?) };
         let timesteps = Value::try_from(noised.timesteps.shallow_clone())?;
-        let output = student.forward(&Pass::plain(torch), &narrow(&noised.sample)?, &timesteps, &narrow(&context)?)?;
+        let output =
+            student.forward(&Pass::plain(torch), &torch.input(&noised.sample)?, &timesteps, &torch.input(&context)?)?;
         Ok(self.diffusion.loss(output.tensor(), &noised)?)
     }
 

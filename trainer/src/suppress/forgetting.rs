@@ -4,14 +4,14 @@ use super::{Concept, Prompts, UnlearningRecipe};
 use crate::{
     data::Position,
     diffusion::{Diffusion, Noised},
-    encoders::TextEncoder,
+    encoders::Encode,
     finetune::{Batches, Latents, Making},
     run::{
         Error, Result,
         streams::{Use, choices},
     },
     sampling::{Denoiser, Sampling, Start},
-    torch::{Torch, Value, kind},
+    torch::{Torch, Value},
 };
 use pleach_model::{samplers::SamplerKind, schedule::Schedule, sites::Pass, unet::UNet};
 use serde::{Deserialize, Serialize};
@@ -101,7 +101,7 @@ pub struct ForgettingSetting<'a> {
     /// The pictures of each, where the recipe wants pictures.
     pub pictures: Vec<Open<'a>>,
     /// Encodes prompts.
-    pub text: &'a TextEncoder,
+    pub text: &'a dyn Encode,
     /// Embedding of the empty prompt, `[1, N, D]`.
     pub null: Tensor,
     /// The noise schedule.
@@ -268,6 +268,10 @@ impl<'a> Forgetting<'a> {
         let mut encoded = self.encoded.borrow_mut();
         let mut rows = Vec::with_capacity(prompts.len());
         for prompt in prompts {
+            if prompt.is_empty() {
+                rows.push(self.setting.null.shallow_clone());
+                continue;
+            }
             if !encoded.contains_key(prompt) {
                 encoded.insert(prompt.clone(), self.setting.text.encode(std::slice::from_ref(prompt))?);
             }
@@ -318,10 +322,9 @@ impl Noisy {
     /// # Errors
     /// What libtorch says.
     pub fn predict(&self, torch: &Torch, unet: &UNet<Torch>, prompt: &Tensor) -> Result<Tensor> {
-        let narrow =
-            |tensor: &Tensor| -> Result<Value> { Ok(Value::try_from(tensor.f_to_kind(kind(torch.dtype()))?)?) };
         let timesteps = Value::try_from(self.timesteps.shallow_clone())?;
-        let output = unet.forward(&Pass::plain(torch), &narrow(&self.sample)?, &timesteps, &narrow(prompt)?)?;
+        let output =
+            unet.forward(&Pass::plain(torch), &torch.input(&self.sample)?, &timesteps, &torch.input(prompt)?)?;
         Ok(output.tensor().shallow_clone())
     }
 }

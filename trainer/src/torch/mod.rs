@@ -77,6 +77,14 @@ impl Torch {
     pub fn dtype(&self) -> Dtype {
         self.dtype
     }
+
+    /// A tensor as a network's input: in the type of the parameters.
+    ///
+    /// # Errors
+    /// What libtorch says.
+    pub fn input(&self, tensor: &Tensor) -> Result<Value> {
+        Value::try_from(tensor.f_to_kind(kind(self.dtype))?)
+    }
 }
 
 impl Backend for Torch {
