@@ -104,6 +104,12 @@ impl Judge {
     }
 }
 
+/// What a head should have found in a picture, where it was asked, and what it found.
+struct Row<'a> {
+    asked: Option<Vec<usize>>,
+    found: &'a Vec<usize>,
+}
+
 /// Counts what was found in pictures, with the labels of each.
 pub fn count(heads: &[Head], pictures: &[(&Labels, Vec<Vec<usize>>)]) -> Vec<HeadCount> {
     let count = |(i, head): (usize, &Head)| {
@@ -111,25 +117,26 @@ pub fn count(heads: &[Head], pictures: &[(&Labels, Vec<Vec<usize>>)]) -> Vec<Hea
             let words = labels.get(&head.name)?;
             Some((0..head.classes.len()).filter(|&class| words.contains(&head.classes[class])).collect())
         };
-        let rows: Vec<(Option<Vec<usize>>, &Vec<usize>)> =
-            pictures.iter().filter_map(|(labels, found)| Some((asked(labels), found.get(i)?))).collect();
-        let of = |is: &dyn Fn(&Option<Vec<usize>>, &[usize]) -> bool| {
-            rows.iter().filter(|(asked, found)| is(asked, found)).count()
-        };
+        let rows: Vec<Row<'_>> = pictures
+            .iter()
+            .filter_map(|(labels, found)| Some(Row { asked: asked(labels), found: found.get(i)? }))
+            .collect();
+        let of = |is: &dyn Fn(&Row<'_>) -> bool| rows.iter().filter(|row| is(row)).count();
         let class = |class: usize| {
-            let wanted = |asked: &Option<Vec<usize>>| asked.as_ref().is_some_and(|asked| asked.contains(&class));
+            let wanted = |row: &Row<'_>| row.asked.as_ref().is_some_and(|asked| asked.contains(&class));
+            let found = |row: &Row<'_>| row.found.contains(&class);
             ClassCount {
                 class: head.classes[class].clone(),
-                asked: of(&|asked, _| wanted(asked)),
-                found: of(&|asked, found| wanted(asked) && found.contains(&class)),
-                unasked: of(&|asked, found| !wanted(asked) && found.contains(&class)),
+                asked: of(&wanted),
+                found: of(&|row| wanted(row) && found(row)),
+                unasked: of(&|row| !wanted(row) && found(row)),
             }
         };
         let classes = (0..head.classes.len()).map(class).filter(|count| count.asked + count.unasked > 0);
         HeadCount {
             head: head.name.clone(),
-            asked: of(&|asked, _| asked.is_some()),
-            exact: of(&|asked, found| asked.as_deref() == Some(found)),
+            asked: of(&|row| row.asked.is_some()),
+            exact: of(&|row| row.asked.as_ref() == Some(row.found)),
             classes: classes.collect(),
         }
     };

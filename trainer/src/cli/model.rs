@@ -144,7 +144,7 @@ impl Model {
             source: seen_from(root, &base.folder)?,
             experts,
             at: family.as_ref().map_or_else(|| base.at(), |family| family.manifest().counted_at),
-            router: family.filter(|family| family.router().is_some()).map(NewRouting::Of),
+            router: family.filter(|family| family.router().is_some()).map(|family| NewRouting::Of(Box::new(family))),
             method: step.method.to_owned(),
             recipe: step.recipe.clone(),
         };

@@ -48,7 +48,7 @@ pub enum NewRouting {
     /// A router that was learnt.
     Learnt(NewRouter),
     /// The router of another family, whose experts have the same architectures.
-    Of(FamilyFolder),
+    Of(Box<FamilyFolder>),
 }
 
 /// An expert that becomes part of a family.
