@@ -49,8 +49,10 @@ pub struct Start<'a> {
     pub embeddings: &'a Tensor,
     /// Embedding of the empty caption, `[1, N, D]`.
     pub null: &'a Tensor,
-    /// Latents number i begin with the noise of this seed and number i.
+    /// Latents number i begin with the noise of this seed and number `first + i`.
     pub seed: u64,
+    /// Number of the first ones.
+    pub first: u64,
 }
 
 impl<'a> Denoiser<'a> {
@@ -80,11 +82,12 @@ impl<'a> Denoiser<'a> {
     }
 
     fn without_gradients(&self, start: &Start<'_>, sampling: Sampling, calls: usize) -> Result<(Tensor, Option<f64>)> {
-        let Start { latents: [channels, height, width], embeddings, null, seed } = *start;
+        let Start { latents: [channels, height, width], embeddings, null, seed, first } = *start;
         let sampler = Sampler::new(sampling.kind, self.schedule, sampling.steps)?;
         let batch = embeddings.size().first().copied().unwrap_or(0);
         let each = (channels * height * width) as usize;
-        let start: Vec<f32> = (0..batch as u64).flat_map(|i| noise(seed, Use::Sample, i).randn(each)).collect();
+        let start: Vec<f32> =
+            (first..first + batch as u64).flat_map(|i| noise(seed, Use::Sample, i).randn(each)).collect();
         let shape = [batch, channels, height, width];
         let start = Tensor::f_from_slice(&start)?.f_reshape(shape)?.f_to_device(self.torch.device())?;
         let guided = sampling.guidance > 1.0;

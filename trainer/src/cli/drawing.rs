@@ -114,14 +114,14 @@ impl<'a> Drawing<'a> {
         let at = self.base.at();
         let latents = [self.base.vae.latent_channels, at.height, at.width].map(|size| size as i64);
         let mut pictures = Vec::with_capacity(prompts.len());
-        for (number, part) in (0..).zip(prompts.chunks(self.batch)) {
+        for part in prompts.chunks(self.batch) {
             let texts: Vec<String> = part.iter().map(|prompt| prompt.text.clone()).collect();
-            // The same for every member and every size of batch would need noise by prompt; by batch is enough to compare members.
             let start = Start {
                 latents,
                 embeddings: &self.text.encode(&texts)?,
                 null: &self.null,
-                seed: crate::random::Random::new(&[self.seed, number]).bits(),
+                seed: self.seed,
+                first: pictures.len() as u64,
             };
             let denoiser = Denoiser::new(&torch, &unet, &self.base.schedule);
             pictures.extend(Artist { denoiser, decoder: &self.decoder }.draw(&start, self.sampling)?);

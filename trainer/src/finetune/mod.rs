@@ -434,7 +434,7 @@ impl Samples {
         learner.within(&torch, |unet| {
             let Self { embeddings, null, schedule, decoder, latents: [height, width], sampling } = self;
             let channels = decoder.config().latent_channels as i64;
-            let start = Start { latents: [channels, *height, *width], embeddings, null, seed };
+            let start = Start { latents: [channels, *height, *width], embeddings, null, seed, first: 0 };
             Artist { denoiser: Denoiser::new(&torch, unet, schedule), decoder }.draw(&start, *sampling)
         })
     }

@@ -184,6 +184,7 @@ impl Task for UnetTask<'_> {
                 embeddings: &embeddings,
                 null: &self.frozen.null,
                 seed: self.context.seed,
+                first: 0,
             };
             Artist { denoiser, decoder }.draw(&start, sampling)
         })?;

@@ -2,7 +2,9 @@
 //! (ESD, concept ablation, SalUn).
 
 use super::{
-    Forgetting, ForgettingRecipe, ForgettingSetting, Origin, Parameters, SaliencyRecipe, UnlearningRecipe, salient,
+    Forgetting, ForgettingRecipe, ForgettingSetting, Origin, Parameters, SaliencyRecipe, UnlearningRecipe,
+    forgetting::{By, Open},
+    salient,
 };
 use crate::{
     data::Position,
@@ -150,8 +152,6 @@ pub struct EraseSetting<'a> {
     pub retained: Option<Open<'a>>,
 }
 
-use super::forgetting::Open;
-
 /// What should be kept, and how it is weighed.
 pub(super) struct Retained<'a> {
     open: Open<'a>,
@@ -223,8 +223,10 @@ impl<'a> Erasing<'a> {
         let device = forgetting.device;
         let torch = Torch::new(device, recipe.precision)?.recomputing(recipe.gradient_checkpointing);
         let student = teacher.student(architecture, weights, device, false)?;
-        let asks_teacher = !matches!(recipe.forgetting.unlearning, UnlearningRecipe::Ablation(_));
-        let frozen = asks_teacher.then(|| teacher.network(architecture, weights, &torch, false)).transpose()?;
+        let sampled = recipe.forgetting.x_t == Origin::EsdSampled && recipe.forgetting.sampled.by == By::Teacher;
+        let frozen = (sampled || recipe.forgetting.unlearning.has_teacher())
+            .then(|| teacher.network(architecture, weights, &torch, false))
+            .transpose()?;
         let retained = match retained.filter(|_| recipe.retention.weight > 0.0) {
             Some(open) => Some(Retained::new(open, &forgetting)?),
             None if recipe.retention.weight > 0.0 => {

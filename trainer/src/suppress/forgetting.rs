@@ -3,7 +3,7 @@
 use super::{Concept, Prompts, UnlearningRecipe};
 use crate::{
     data::Position,
-    diffusion::{Diffusion, Noised},
+    diffusion::Diffusion,
     encoders::Encode,
     finetune::{Batches, Latents, Making},
     run::{
@@ -31,6 +31,17 @@ pub enum Origin {
     EsdSampled,
 }
 
+/// Who denoises sampled latents.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum By {
+    /// The network that forgets, as it is now (ESD as it was published).
+    #[default]
+    Student,
+    /// The one that teaches it, which for second stages is the network as it was (ESD's present script).
+    Teacher,
+}
+
 /// How latents are sampled.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -39,13 +50,15 @@ pub struct SampledRecipe {
     pub steps: usize,
     /// Scale of the guidance.
     pub guidance: f64,
+    /// By whom.
+    pub by: By,
     /// Whether networks are told a timestep one less than a step later than the latents are at, as ESD's diffusers script does it.
     pub compat_timesteps: bool,
 }
 
 impl Default for SampledRecipe {
     fn default() -> Self {
-        Self { steps: 50, guidance: 3.0, compat_timesteps: false }
+        Self { steps: 50, guidance: 3.0, by: By::default(), compat_timesteps: false }
     }
 }
 
@@ -133,8 +146,6 @@ pub struct Noisy {
     pub timesteps: Tensor,
     /// The prompts.
     pub prompts: Prompts,
-    /// What was added, where pictures were noised.
-    pub noised: Option<Noised>,
     /// Weight of the concept.
     pub weight: f64,
 }
@@ -186,7 +197,13 @@ impl<'a> Forgetting<'a> {
     ///
     /// # Errors
     /// Pictures that cannot be read, a caption that asks for no anchor, what libtorch says.
-    pub fn next(&mut self, index: u64, torch: &Torch, student: &UNet<Torch>) -> Result<Noisy> {
+    pub fn next(
+        &mut self,
+        index: u64,
+        torch: &Torch,
+        student: &UNet<Torch>,
+        teacher: Option<&UNet<Torch>>,
+    ) -> Result<Noisy> {
         let number = (index % self.setting.concepts.len() as u64) as usize;
         match self.current.get_mut(number) {
             Some(batches) => {
@@ -201,7 +218,13 @@ impl<'a> Forgetting<'a> {
                 let batch = batches.next(index, &making)?;
                 self.noised(number, index, batch)
             }
-            None => self.sampled(number, index, torch, student),
+            None => {
+                let by = match self.setting.recipe.sampled.by {
+                    By::Student => student,
+                    By::Teacher => teacher.ok_or_else(no_teacher)?,
+                };
+                self.sampled(number, index, torch, by)
+            }
         }
     }
 
@@ -210,6 +233,7 @@ impl<'a> Forgetting<'a> {
         let Latents { latents, context, captions } = batch;
         let noised = self.diffusion.noised(&latents, self.setting.seed, index)?;
         let null = self.setting.null.f_to_kind(context.f_kind()?)?.f_expand(context.size(), false)?;
+        let noise = Some(noised.target.shallow_clone());
         let prompts = if self.setting.recipe.x_t == Origin::AnchorImages {
             let asked = captions.iter().map(|caption| {
                 concept.asked(caption).ok_or_else(|| Error::Concept {
@@ -219,25 +243,24 @@ impl<'a> Forgetting<'a> {
                     ),
                 })
             });
-            Prompts { concept: self.encode(&asked.collect::<Result<Vec<_>>>()?)?, anchor: context, null }
+            Prompts { concept: self.encode(&asked.collect::<Result<Vec<_>>>()?)?, anchor: context, null, noise }
         } else {
             let anchored: Vec<String> = captions.iter().map(|caption| concept.anchored(caption)).collect();
-            Prompts { anchor: self.encode(&anchored)?, concept: context, null }
+            Prompts { anchor: self.encode(&anchored)?, concept: context, null, noise }
         };
         Ok(Noisy {
             sample: noised.sample.shallow_clone(),
             timesteps: noised.timesteps.shallow_clone(),
             prompts,
             weight: concept.weight,
-            noised: Some(noised),
         })
     }
 
-    /// The student's own latents, part of the way.
-    fn sampled(&self, number: usize, index: u64, torch: &Torch, student: &UNet<Torch>) -> Result<Noisy> {
+    /// A network's own latents, part of the way.
+    fn sampled(&self, number: usize, index: u64, torch: &Torch, unet: &UNet<Torch>) -> Result<Noisy> {
         let setting = &self.setting;
         let concept = &setting.concepts[number];
-        let SampledRecipe { steps, guidance, compat_timesteps } = setting.recipe.sampled;
+        let SampledRecipe { steps, guidance, compat_timesteps, .. } = setting.recipe.sampled;
         let mut random = choices(setting.seed, Use::Timestep, index);
         let calls = 1 + random.below(steps - 2);
         let asked: Vec<String> =
@@ -251,8 +274,9 @@ impl<'a> Forgetting<'a> {
             null: &setting.null,
             // Each step begins with noise of its own.
             seed: random.bits(),
+            first: 0,
         };
-        let denoiser = Denoiser::new(torch, student, setting.schedule);
+        let denoiser = Denoiser::new(torch, unet, setting.schedule);
         let sampling = Sampling { kind: SamplerKind::Ddim, steps, guidance };
         let (sample, timestep) = denoiser.denoise(&start, sampling, Some(calls))?;
         let all = self.diffusion.timesteps();
@@ -260,8 +284,8 @@ impl<'a> Forgetting<'a> {
         // It always stops before the last call.
         let timestep = (timestep.unwrap_or(0.0) + later).min(all as f64 - 1.0);
         let timesteps = Tensor::f_full([setting.recipe.batch as i64], timestep, (tch::Kind::Float, setting.device))?;
-        let prompts = Prompts { concept: concept_embeddings, anchor: self.encode(&anchored)?, null };
-        Ok(Noisy { sample, timesteps, prompts, noised: None, weight: concept.weight })
+        let prompts = Prompts { concept: concept_embeddings, anchor: self.encode(&anchored)?, null, noise: None };
+        Ok(Noisy { sample, timesteps, prompts, weight: concept.weight })
     }
 
     fn encode(&self, prompts: &[String]) -> Result<Tensor> {
@@ -291,7 +315,7 @@ impl<'a> Forgetting<'a> {
         student: &UNet<Torch>,
         teacher: Option<&UNet<Torch>>,
     ) -> Result<Tensor> {
-        let noisy = self.next(index, torch, student)?;
+        let noisy = self.next(index, torch, student, teacher)?;
         self.loss_on(&noisy, torch, student, teacher)
     }
 
@@ -308,12 +332,16 @@ impl<'a> Forgetting<'a> {
     ) -> Result<Tensor> {
         let teacher = |prompt: &Tensor| match teacher {
             Some(teacher) => no_grad(|| noisy.predict(torch, teacher, prompt)),
-            None => Err(crate::torch::Error::Torch("the method has no teacher".into()).into()),
+            None => Err(no_teacher()),
         };
         let method = self.setting.recipe.unlearning;
         let student = |prompt: &Tensor| noisy.predict(torch, student, prompt);
         Ok(method.method().loss(&noisy.prompts, &teacher, &student)?.f_mul_scalar(noisy.weight)?)
     }
+}
+
+fn no_teacher() -> Error {
+    crate::torch::Error::Torch("the method has no teacher".into()).into()
 }
 
 impl Noisy {

@@ -20,7 +20,7 @@ mod value_function;
 pub use bilevel::{Bilevel, BilevelRecipe, CountTotal, Mode, SuppressRecipe, SuppressSetting};
 pub use concept::{Concept, ConceptRecipe};
 pub use erasing::{EraseRecipe, EraseSetting, Erasing, Retention};
-pub use forgetting::{Forgetting, ForgettingRecipe, ForgettingSetting, Noisy, Origin, SampledRecipe};
+pub use forgetting::{By, Forgetting, ForgettingRecipe, ForgettingSetting, Noisy, Origin, SampledRecipe};
 pub use parameters::Parameters;
 pub use saliency::{SaliencyRecipe, salient};
 pub use unlearning::{Predict, Prompts, Unlearning, UnlearningRecipe};

@@ -154,7 +154,7 @@ pub fn observe(
     for prompt in 0..prompts {
         activity.begin();
         let embeddings = embeddings.f_narrow(0, prompt, 1)?;
-        let start = Start { latents, embeddings: &embeddings, null, seed: recipe.seed };
+        let start = Start { latents, embeddings: &embeddings, null, seed: recipe.seed, first: 0 };
         let sampling = Sampling { kind, steps: recipe.steps, guidance: recipe.guidance };
         let _ = denoiser.watched(&activity).denoise(&start, sampling, Some(recipe.calls))?;
         done(prompt as usize + 1);

@@ -54,8 +54,8 @@ pub fn salient(
 ) -> Result<Vec<Tensor>> {
     for index in 0..recipe.batches {
         student.within(torch, |network| -> Result<()> {
-            let noisy = forgetting.next(index, torch, network)?;
-            let Some(noised) = &noisy.noised else {
+            let noisy = forgetting.next(index, torch, network, None)?;
+            let Some(noise) = &noisy.prompts.noise else {
                 return Err(Error::Setting {
                     key: "forgetting.x_t",
                     value: "esd_sampled".into(),
@@ -66,7 +66,7 @@ pub fn salient(
             let without = noisy.predict(torch, network, &noisy.prompts.null)?;
             let w = recipe.guidance;
             let guided = with.f_mul_scalar(1.0 + w)?.f_sub(&without.f_mul_scalar(w)?)?;
-            let error = guided.f_to_kind(Kind::Float)?.f_sub(&noised.target)?.f_square()?.f_mean(Kind::Float)?;
+            let error = guided.f_to_kind(Kind::Float)?.f_sub(noise)?.f_square()?.f_mean(Kind::Float)?;
             // Gradients are summed where they are: of all batches.
             Ok(error.f_neg()?.f_backward()?)
         })?;

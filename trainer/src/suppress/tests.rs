@@ -390,20 +390,41 @@ fn what_erasediff_tries_out_is_taken_back() {
 fn sampled_latents_are_at_their_timestep_unless_asked_otherwise() {
     let ground = Ground::new();
     let timesteps = |compat_timesteps: bool| {
-        let sampled = SampledRecipe { steps: 50, guidance: 3.0, compat_timesteps };
+        let sampled = SampledRecipe { compat_timesteps, ..SampledRecipe::default() };
         let recipe = ForgettingRecipe { x_t: Origin::EsdSampled, batch: 1, sampled, ..ForgettingRecipe::default() };
         let erase_recipe = EraseRecipe { forgetting: recipe, ..EraseRecipe::esd_x() };
         let torch = crate::torch::Torch::new(Device::Cpu, Dtype::F32).unwrap();
         let network = ground.bench.teacher.network(&ground.full, None, &torch, false).unwrap();
         let mut forgetting =
             Forgetting::new(ground.forgetting(erase_recipe.forgetting, vec![ground.concept()], 5)).unwrap();
-        let first = |index| forgetting.next(index, &torch, &network).unwrap().timesteps.double_value(&[0]);
+        let first = |index| forgetting.next(index, &torch, &network, None).unwrap().timesteps.double_value(&[0]);
         (0..4).map(first).collect::<Vec<f64>>()
     };
     let (exact, compat) = (timesteps(false), timesteps(true));
     // After k of 50 steps of DDIM the latents of this schedule are at 981 - 20 k.
     assert!(exact.iter().all(|t| (981.0 - t) % 20.0 == 0.0 && (21.0..=961.0).contains(t)), "{exact:?}");
     assert!(exact.iter().zip(&compat).all(|(exact, compat)| compat - exact == 19.0), "{exact:?}, {compat:?}");
+}
+
+#[test]
+fn latents_are_sampled_by_whom_the_recipe_says() {
+    let ground = Ground::new();
+    let torch = crate::torch::Torch::new(Device::Cpu, Dtype::F32).unwrap();
+    let full = ground.bench.teacher.network(&ground.full, None, &torch, false).unwrap();
+    let sites = pleach_model::counter::unet_sites(ground.bench.teacher.config()).unwrap();
+    let half = Architecture::uniform(&sites, 0.5);
+    let half = ground.bench.teacher.network(&half, None, &torch, false).unwrap();
+    let by = |by, student, teacher| {
+        let sampled = SampledRecipe { by, steps: 4, ..SampledRecipe::default() };
+        let recipe = ForgettingRecipe { x_t: Origin::EsdSampled, batch: 1, sampled, ..ForgettingRecipe::default() };
+        let mut forgetting = Forgetting::new(ground.forgetting(recipe, vec![ground.concept()], 5)).unwrap();
+        forgetting.next(0, &torch, student, teacher).map(|noisy| noisy.sample)
+    };
+    let own = by(By::Student, &half, Some(&full)).unwrap();
+    assert!(own.equal(&by(By::Student, &half, None).unwrap()));
+    let theirs = by(By::Teacher, &half, Some(&full)).unwrap();
+    assert!(!own.equal(&theirs) && theirs.equal(&by(By::Student, &full, None).unwrap()));
+    assert!(by(By::Teacher, &half, None).unwrap_err().to_string().contains("no teacher"));
 }
 
 #[test]
@@ -415,7 +436,8 @@ fn concepts_take_turns() {
     let network = ground.bench.teacher.network(&ground.full, None, &torch, false).unwrap();
     let recipe = ForgettingRecipe { batch: 2, ..ForgettingRecipe::default() };
     let mut forgetting = Forgetting::new(ground.forgetting(recipe, vec![first, second], 5)).unwrap();
-    let weights = (0..4).map(|index| forgetting.next(index, &torch, &network).unwrap().weight).collect::<Vec<_>>();
+    let weights =
+        (0..4).map(|index| forgetting.next(index, &torch, &network, None).unwrap().weight).collect::<Vec<_>>();
     assert_eq!(weights, [1.0, 3.0, 1.0, 3.0]);
 }
 

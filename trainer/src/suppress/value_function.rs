@@ -98,8 +98,8 @@ impl<'a> ValueFunction<'a> {
             }
             _ => {}
         }
-        if !matches!(recipe.forgetting.unlearning, UnlearningRecipe::Ablation(_)) {
-            return wrong("forgetting.unlearning", "another".into(), "ablation: erasediff has no teacher");
+        if recipe.forgetting.unlearning.has_teacher() {
+            return wrong("forgetting.unlearning", "another".into(), "ablation or denoising: erasediff has no teacher");
         }
         let Some(retained) = retained else {
             return wrong("data", "missing".into(), "data to keep: they are half of erasediff's loss");
@@ -153,7 +153,7 @@ impl Task for ValueFunction<'_> {
 
     fn loss(&mut self, micro: u64) -> Result<Loss> {
         let Self { recipe, value, torch, student, own, forgetting, retained, .. } = self;
-        let noisy = student.within(torch, |network| forgetting.next(micro, torch, network))?;
+        let noisy = student.within(torch, |network| forgetting.next(micro, torch, network, None))?;
         let forget = |forgetting: &Forgetting<'_>| {
             student.within(torch, |network| forgetting.loss_on(&noisy, torch, network, None))
         };

@@ -3,10 +3,12 @@
 
 mod ablation;
 mod anchor;
+mod denoising;
 mod negative_guidance;
 
 pub use ablation::Ablation;
 pub use anchor::Anchor;
+pub use denoising::Denoising;
 pub use negative_guidance::NegativeGuidance;
 
 use crate::run::Result;
@@ -22,6 +24,8 @@ pub struct Prompts {
     pub anchor: Tensor,
     /// The empty prompt.
     pub null: Tensor,
+    /// What a network that draws the pictures would predict, `[B, C, h, w]`; none where latents were sampled.
+    pub noise: Option<Tensor>,
 }
 
 /// What a network predicts for the batch's latents with other prompts, `[B, N, D]` to `[B, C, h, w]`.
@@ -46,6 +50,8 @@ pub enum UnlearningRecipe {
     Anchor(Anchor),
     /// What the student itself draws for the anchor.
     Ablation(Ablation),
+    /// The pictures of the anchor.
+    Denoising(Denoising),
 }
 
 impl Default for UnlearningRecipe {
@@ -61,7 +67,13 @@ impl UnlearningRecipe {
             Self::NegativeGuidance(method) => method,
             Self::Anchor(method) => method,
             Self::Ablation(method) => method,
+            Self::Denoising(method) => method,
         }
+    }
+
+    /// Whether it asks a teacher.
+    pub fn has_teacher(&self) -> bool {
+        matches!(self, Self::NegativeGuidance(_) | Self::Anchor(_))
     }
 }
 
@@ -77,7 +89,7 @@ mod tests {
 
     fn prompts() -> Prompts {
         let prompt = |value: f64| Tensor::full([1, 1, 1], value, (Kind::Float, tch::Device::Cpu));
-        Prompts { concept: prompt(3.0), anchor: prompt(2.0), null: prompt(0.0) }
+        Prompts { concept: prompt(3.0), anchor: prompt(2.0), null: prompt(0.0), noise: Some(prompt(0.5)) }
     }
 
     fn value(tensor: Result<Tensor>) -> f64 {
@@ -97,6 +109,9 @@ mod tests {
         assert_eq!(value(Anchor {}.loss(&prompts, &teacher, &student)), 0.0);
         // Student: 4 for the concept, 3 for the anchor.
         assert_eq!(value(Ablation {}.loss(&prompts, &teacher, &student)), 1.0);
+        assert_eq!(value(Denoising {}.loss(&prompts, &teacher, &student)), 3.5 * 3.5);
+        let sampled = Prompts { noise: None, ..prompts };
+        assert!(Denoising {}.loss(&sampled, &teacher, &student).unwrap_err().to_string().contains("esd_sampled"));
     }
 
     #[test]
@@ -121,7 +136,7 @@ mod tests {
         let prompts = prompts();
         let weight = Tensor::from(2.0f32).set_requires_grad(true);
         let network = |prompt: &Tensor| Ok(prompt * &weight);
-        for method in [&Ablation {} as &dyn Unlearning, &Anchor {}, &NegativeGuidance::default()] {
+        for method in [&Ablation {} as &dyn Unlearning, &Anchor {}, &Denoising {}, &NegativeGuidance::default()] {
             let teacher = |prompt: &Tensor| tch::no_grad(|| network(prompt));
             let loss = method.loss(&prompts, &teacher, &network).unwrap();
             let target = tch::no_grad(|| {
