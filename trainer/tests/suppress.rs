@@ -109,7 +109,10 @@ fn weights(family: &Family, expert: usize) -> String {
 #[test]
 fn all_experts_forget_in_one_command_and_are_probed() {
     let ground = Ground::new();
-    let printed = done(&strs(&ground.suppress("all", &["--expert", "all", "--json"])));
+    let recipe = ground.path("forget.toml");
+    fs::write(&recipe, "[bilevel.forgetting]\nunlearning = \"anchor\"\n").unwrap();
+    let more = ["--expert", "all", "--anchor", "flat", "--recipe", &recipe, "--json"];
+    let printed = done(&strs(&ground.suppress("all", &more)));
     let report: Value = serde_json::from_str(&printed).unwrap();
     assert_eq!((&report["lower_steps"], &report["upper_steps"]), (&3.into(), &1.into()));
     let (before, after) = (read(&ground.family()), read(&ground.path("all/family")));
@@ -119,7 +122,9 @@ fn all_experts_forget_in_one_command_and_are_probed() {
         assert_eq!(methods, ["uniform", "bilevel"]);
         // What it began with is the expert as it was.
         assert_eq!(expert.made[1].parents[0].sha256.to_string(), weights(&before, i));
-        assert_eq!(expert.made[1].recipe["concepts"][0]["targets"][0], "striped");
+        let recipe = &expert.made[1].recipe;
+        assert_eq!(recipe["concepts"][0]["targets"][0], "striped");
+        assert_eq!(recipe["bilevel"]["forgetting"]["unlearning"], "anchor");
         assert_ne!(weights(&after, i), weights(&before, i));
     }
     // Its base is found from where it lies now.

@@ -2,6 +2,7 @@
 //! smaller and larger.
 
 use crate::ground::{Ground, quoted, set};
+use pleach_trainer::world::Style;
 
 /// A command that changes the expert.
 #[derive(Clone, Debug)]
@@ -50,7 +51,7 @@ impl Bilevel {
         let mut words = vec!["suppress".to_owned(), "--preset".into(), "code".into()];
         words.extend(ground.learning(16, LOWER, RATE));
         words.extend(concept(ground, Some(ground.anchor.as_str()).filter(|_| anchored), 0));
-        let unlearning = if anchored { "{anchor = {}}" } else { "{negative_guidance = {eta = 1.0}}" };
+        let unlearning = if anchored { "anchor" } else { "negative_guidance" };
         let upper = [
             set("bilevel.forgetting.unlearning", unlearning),
             set("bilevel.mode", mode),
@@ -70,20 +71,22 @@ impl Bilevel {
 
 /// The concept, with or without an anchor; pictures are of the concept (0) or of the anchor (1).
 fn concept(ground: &Ground, anchor: Option<&str>, pictures: usize) -> Vec<String> {
+    concept_asked(ground, anchor, pictures, &ground.prompts[0])
+}
+
+/// The same, with the prompts that ask for it.
+fn concept_asked(ground: &Ground, anchor: Option<&str>, pictures: usize, prompts: &[String]) -> Vec<String> {
     let anchor = anchor.map_or_else(String::new, |anchor| format!("anchor = {anchor:?}, "));
     let images = quoted(&ground.pictures[pictures]);
-    let prompts = format!("{:?}", ground.prompts[0]);
+    let prompts = format!("{prompts:?}");
     let targets = format!("{:?}", [&ground.style]);
     set("concepts", &format!("[{{targets = {targets}, {anchor}images = {images}, prompts = {prompts}}}]"))
 }
 
 /// A second stage that learns.
-fn learning(ground: &Ground, method: &str, [steps, batch]: [u64; 2], rate: f64, anchor: Option<usize>) -> Vec<String> {
+fn learning(ground: &Ground, method: &str, [steps, batch]: [u64; 2], rate: f64, concept: Vec<String>) -> Vec<String> {
     let mut words: Vec<String> = ["erase", "--method", method].map(str::to_owned).into();
-    words.extend(match anchor {
-        None => concept(ground, None, 0),
-        Some(pictures) => concept(ground, Some(&ground.anchor), pictures),
-    });
+    words.extend(concept);
     let settings = [
         set("teacher", &quoted(&ground.base)),
         set("data", &quoted(&ground.data)),
@@ -100,7 +103,7 @@ fn learning(ground: &Ground, method: &str, [steps, batch]: [u64; 2], rate: f64, 
 }
 
 /// Names of the methods, in their order.
-pub fn names() -> [&'static str; 12] {
+pub fn names() -> [&'static str; 14] {
     [
         "bilevel, alternating",
         "bilevel, penalised",
@@ -108,7 +111,9 @@ pub fn names() -> [&'static str; 12] {
         "bilevel, sampled latents",
         "bilevel, towards the anchor",
         "ESD-x",
+        "ESD-x, whole prompts",
         "ESD-u",
+        "UCE, nothing preserved",
         "UCE",
         "ConceptPrune",
         "concept ablation",
@@ -119,10 +124,20 @@ pub fn names() -> [&'static str; 12] {
 
 /// Every method.
 pub fn methods(ground: &Ground) -> Vec<Variant> {
-    let esd = |method| learning(ground, method, [60, 8], 3e-4, None);
+    // The bare concept, as it was published; with whole prompts everything that they ask for is forgotten.
+    let bare = ["{}", "{} style", "in {} style", "a {} picture"].map(|prompt| prompt.replace("{}", &ground.style));
+    let esd = |method, rate, prompts: &[String]| {
+        learning(ground, method, [60, 8], rate, concept_asked(ground, None, 0, prompts))
+    };
+    let anchored = |pictures| concept(ground, Some(&ground.anchor), pictures);
     let mut uce: Vec<String> = ["erase", "--method", "uce"].map(str::to_owned).into();
     uce.extend(concept(ground, Some(&ground.anchor), 0));
     uce.extend([set("teacher", &quoted(&ground.base)), set("uce.edited", "all")].concat());
+    // The same prompts in every other style.
+    let others = Style::ALL.iter().map(|style| style.word()).filter(|word| *word != ground.style);
+    let others = others.flat_map(|word| ground.prompts[0].iter().map(move |p| p.replace(&ground.style, word)));
+    let mut preserving = uce.clone();
+    preserving.extend(set("uce.preserve", &format!("{:?}", others.collect::<Vec<_>>())));
     let mut neurons: Vec<String> = ["erase", "--method", "concept-prune"].map(str::to_owned).into();
     neurons.extend(concept(ground, Some(&ground.anchor), 0));
     let pairs: Vec<[&String; 2]> =
@@ -135,9 +150,9 @@ pub fn methods(ground: &Ground) -> Vec<Variant> {
         set("neurons.ratio", "0.05"),
     ];
     neurons.extend(settings.concat());
-    let mut salun = learning(ground, "saliency", [100, 8], 1e-4, Some(0));
+    let mut salun = learning(ground, "saliency", [100, 8], 1e-4, anchored(0));
     salun.extend(set("erase.saliency.batches", "11"));
-    let mut erasediff = learning(ground, "erasediff", [100, 8], 1e-4, Some(0));
+    let mut erasediff = learning(ground, "erasediff", [100, 8], 1e-4, anchored(0));
     erasediff.extend(set("value.inner_rate", "1e-4"));
     let bilevel = |bilevel: Bilevel| bilevel.variant(ground, "").words;
     let commands = [
@@ -146,11 +161,13 @@ pub fn methods(ground: &Ground) -> Vec<Variant> {
         bilevel(Bilevel { mode: "two_copy_literal", ..ALTERNATING }),
         bilevel(Bilevel { sampled: true, ..ALTERNATING }),
         bilevel(Bilevel { anchored: true, ..ALTERNATING }),
-        esd("esd-x"),
-        esd("esd-u"),
+        esd("esd-x", 1e-4, &bare),
+        esd("esd-x", 1e-4, &ground.prompts[0]),
+        esd("esd-u", 5e-5, &bare),
         uce,
+        preserving,
         neurons,
-        learning(ground, "concept-ablation", [60, 8], 1e-4, Some(1)),
+        learning(ground, "concept-ablation", [100, 8], 1e-4, anchored(1)),
         salun,
         erasediff,
     ];
@@ -163,7 +180,7 @@ pub type Scaled = (&'static str, f64);
 /// Bilevel fine-tuning with one setting at a time made smaller or larger, and the mode in which it has a meaning.
 pub fn sweep(ground: &Ground) -> Vec<(Scaled, Variant)> {
     let mut all = Vec::new();
-    for power in [-2.0, -1.0, 1.0, 2.0] {
+    for power in [-2.0, 2.0] {
         let factor = f64::powf(2.0, power);
         let penalised = Bilevel { mode: "shared_penalised", ..ALTERNATING };
         let changed = [

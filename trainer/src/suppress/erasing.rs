@@ -2,7 +2,7 @@
 //! (ESD, concept ablation, SalUn).
 
 use super::{
-    Forgetting, ForgettingRecipe, ForgettingSetting, Origin, Parameters, SaliencyRecipe, UnlearningRecipe,
+    Forgetting, ForgettingRecipe, ForgettingSetting, Method, Origin, Parameters, SaliencyRecipe,
     forgetting::{By, Open},
     salient,
 };
@@ -98,7 +98,7 @@ impl EraseRecipe {
     /// Concept ablation, model-based: the concept becomes its anchor on pictures of the anchor. The rate is that of eight pictures.
     pub fn concept_ablation() -> Self {
         let forgetting = ForgettingRecipe {
-            unlearning: UnlearningRecipe::Ablation(super::unlearning::Ablation {}),
+            unlearning: Method::Ablation,
             x_t: Origin::AnchorImages,
             batch: 8,
             ..ForgettingRecipe::default()
@@ -109,7 +109,7 @@ impl EraseRecipe {
     /// SalUn: the concept becomes its anchor on pictures of the concept, in the half of the weights that matter most for it.
     pub fn saliency() -> Self {
         let forgetting = ForgettingRecipe {
-            unlearning: UnlearningRecipe::Ablation(super::unlearning::Ablation {}),
+            unlearning: Method::Ablation,
             x_t: Origin::ConceptImages,
             ..ForgettingRecipe::default()
         };

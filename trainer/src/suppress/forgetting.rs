@@ -1,6 +1,6 @@
 //! The batches that a network forgets on: noised latents, and the prompts that ask for a concept and for what is drawn instead.
 
-use super::{Concept, Prompts, UnlearningRecipe};
+use super::{Concept, Method, Prompts};
 use crate::{
     data::Position,
     diffusion::Diffusion,
@@ -67,7 +67,9 @@ impl Default for SampledRecipe {
 #[serde(default, deny_unknown_fields)]
 pub struct ForgettingRecipe {
     /// The loss.
-    pub unlearning: UnlearningRecipe,
+    pub unlearning: Method,
+    /// Scale of negative guidance, where that is the loss.
+    pub eta: f64,
     /// Where noised latents come from.
     pub x_t: Origin,
     /// How they are sampled, where they are.
@@ -79,7 +81,8 @@ pub struct ForgettingRecipe {
 impl Default for ForgettingRecipe {
     fn default() -> Self {
         Self {
-            unlearning: UnlearningRecipe::default(),
+            unlearning: Method::default(),
+            eta: 1.0,
             x_t: Origin::default(),
             sampled: SampledRecipe::default(),
             batch: 8,
@@ -94,6 +97,9 @@ impl ForgettingRecipe {
         let wrong = |key, value: String, expected| Err(Error::Setting { key, value, expected });
         if self.batch == 0 {
             return wrong("batch", "0".into(), "at least 1");
+        }
+        if !self.eta.is_finite() {
+            return wrong("eta", self.eta.to_string(), "a number");
         }
         if self.x_t == Origin::EsdSampled && self.sampled.steps < 3 {
             return wrong("sampled.steps", self.sampled.steps.to_string(), "at least 3");
@@ -334,9 +340,9 @@ impl<'a> Forgetting<'a> {
             Some(teacher) => no_grad(|| noisy.predict(torch, teacher, prompt)),
             None => Err(no_teacher()),
         };
-        let method = self.setting.recipe.unlearning;
+        let ForgettingRecipe { unlearning, eta, .. } = self.setting.recipe;
         let student = |prompt: &Tensor| noisy.predict(torch, student, prompt);
-        Ok(method.method().loss(&noisy.prompts, &teacher, &student)?.f_mul_scalar(noisy.weight)?)
+        Ok(unlearning.with(eta).loss(&noisy.prompts, &teacher, &student)?.f_mul_scalar(noisy.weight)?)
     }
 }
 

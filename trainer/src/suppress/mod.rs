@@ -23,8 +23,8 @@ pub use erasing::{EraseRecipe, EraseSetting, Erasing, Retention};
 pub use forgetting::{By, Forgetting, ForgettingRecipe, ForgettingSetting, Noisy, Origin, SampledRecipe};
 pub use parameters::Parameters;
 pub use saliency::{SaliencyRecipe, salient};
-pub use unlearning::{Predict, Prompts, Unlearning, UnlearningRecipe};
-pub use value_function::{Lambda, ValueFunction, ValueRecipe};
+pub use unlearning::{Method, Predict, Prompts, Unlearning};
+pub use value_function::{ValueFunction, ValueRecipe};
 
 #[cfg(test)]
 mod tests;

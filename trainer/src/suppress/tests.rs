@@ -1,6 +1,6 @@
 //! Over the random pipeline of the fixtures and a few pictures of the small world.
 
-use super::{forgetting::Open, unlearning::NegativeGuidance, *};
+use super::{forgetting::Open, *};
 use crate::{
     data::Position,
     encoders::TextEncoder,
@@ -228,7 +228,7 @@ fn a_student_that_is_its_teacher_has_nothing_to_forget_where_the_concept_is_noth
     let ground = Ground::new();
     let mut recipe = recipe(Mode::SharedAlternating, 1);
     // Every word is replaced by nothing that the fixtures' tokenizer could tell apart: the anchor is the prompt itself.
-    recipe.bilevel.forgetting.unlearning = UnlearningRecipe::NegativeGuidance(NegativeGuidance { eta: 0.0 });
+    recipe.bilevel.forgetting.eta = 0.0;
     let mut concept = ground.concept();
     concept.anchor = Some("star".into());
     concept.targets = vec!["star".into()];
@@ -381,7 +381,7 @@ fn what_erasediff_tries_out_is_taken_back() {
     let loss = ValueFunction::new(ground.erasing(&recipe), none).unwrap().loss(0).unwrap();
     assert_eq!(part(&loss, "value"), 0.0);
     // The angle between the gradients decides: it is in -1..1.
-    let adaptive = ValueRecipe { lambda: Lambda::Adaptive(1.0), ..value };
+    let adaptive = ValueRecipe { adaptive: Some(1.0), ..value };
     let loss = ValueFunction::new(ground.erasing(&recipe), adaptive).unwrap().loss(0).unwrap();
     assert!((0.0..=2.0).contains(&part(&loss, "lambda")));
 }

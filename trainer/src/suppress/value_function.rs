@@ -2,7 +2,7 @@
 //! and the step that is taken keeps what should be kept while it makes up for that.
 
 use super::{
-    EraseSetting, Forgetting, ForgettingRecipe, Parameters, Retention, UnlearningRecipe,
+    EraseSetting, Forgetting, ForgettingRecipe, Method, Parameters, Retention,
     erasing::{Retained, State},
 };
 use crate::{
@@ -17,16 +17,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tch::{Tensor, no_grad};
 
-/// Weight of what should be forgotten beside what should be kept.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Lambda {
-    /// Always the same.
-    Fixed(f64),
-    /// `max(eta - cos, 0)` of the angle between the two gradients: more where they disagree.
-    Adaptive(f64),
-}
-
 /// How EraseDiff's inner problem is solved.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -35,23 +25,22 @@ pub struct ValueRecipe {
     pub inner_steps: u64,
     /// Their learning rate.
     pub inner_rate: f64,
-    /// Weight of what should be forgotten.
-    pub lambda: Lambda,
+    /// Weight of what should be forgotten beside what should be kept.
+    pub lambda: f64,
+    /// With an eta the weight is `max(eta - cos, 0)` of the angle between the two gradients: more where they disagree.
+    pub adaptive: Option<f64>,
 }
 
 impl Default for ValueRecipe {
     fn default() -> Self {
-        Self { inner_steps: 2, inner_rate: 1e-5, lambda: Lambda::Fixed(0.1) }
+        Self { inner_steps: 2, inner_rate: 1e-5, lambda: 0.1, adaptive: None }
     }
 }
 
 impl super::EraseRecipe {
     /// EraseDiff: the concept becomes its anchor on pictures of the concept.
     pub fn erasediff() -> Self {
-        let forgetting = ForgettingRecipe {
-            unlearning: UnlearningRecipe::Ablation(super::unlearning::Ablation {}),
-            ..ForgettingRecipe::default()
-        };
+        let forgetting = ForgettingRecipe { unlearning: Method::Ablation, ..ForgettingRecipe::default() };
         let rate = RateSettings { peak: 1e-5, ..RateSettings::default() };
         Self {
             parameters: Parameters::All,
@@ -92,11 +81,8 @@ impl<'a> ValueFunction<'a> {
             let value = recipe.settings.accumulate.to_string();
             return wrong("loop.accumulate", value, "1: what is tried out would use up what was accumulated");
         }
-        match value.lambda {
-            Lambda::Fixed(lambda) if !(lambda >= 0.0 && lambda.is_finite()) => {
-                return wrong("value.lambda.fixed", lambda.to_string(), "a number, at least 0");
-            }
-            _ => {}
+        if !(value.lambda >= 0.0 && value.lambda.is_finite()) {
+            return wrong("value.lambda", value.lambda.to_string(), "a number, at least 0");
         }
         if recipe.forgetting.unlearning.has_teacher() {
             return wrong("forgetting.unlearning", "another".into(), "ablation or denoising: erasediff has no teacher");
@@ -171,9 +157,9 @@ impl Task for ValueFunction<'_> {
 
         let forgotten = forget(forgetting)?.f_sub(&attained)?;
         let remaining = student.within(torch, |network| retained.loss(micro, torch, network))?;
-        let lambda = match value.lambda {
-            Lambda::Fixed(lambda) => lambda,
-            Lambda::Adaptive(eta) => {
+        let lambda = match value.adaptive {
+            None => value.lambda,
+            Some(eta) => {
                 let variables: Vec<&Tensor> = own.iter().map(|(_, value)| value.tensor()).collect();
                 let gradients = |loss: &Tensor| Tensor::f_run_backward(&[loss], &variables, true, false);
                 (eta - cosine(&gradients(&forgotten)?, &gradients(&remaining)?)?).max(0.0)

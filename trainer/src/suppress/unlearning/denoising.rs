@@ -1,13 +1,11 @@
 use super::{Predict, Prompts, Unlearning, squared_error};
 use crate::run::{Error, Result};
-use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 /// Prompts that ask for the concept draw the anchor's pictures: the denoising loss of those (concept ablation's noise-based variant). There is
 /// no teacher in it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Denoising {}
+#[derive(Clone, Copy, Debug)]
+pub struct Denoising;
 
 impl Unlearning for Denoising {
     fn loss(&self, prompts: &Prompts, _: Predict<'_>, student: Predict<'_>) -> Result<Tensor> {

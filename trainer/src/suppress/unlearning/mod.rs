@@ -41,39 +41,34 @@ pub trait Unlearning {
 }
 
 /// The methods, as a recipe names them.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum UnlearningRecipe {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
     /// Away from what the teacher draws for the concept.
-    NegativeGuidance(NegativeGuidance),
+    #[default]
+    NegativeGuidance,
     /// What the teacher draws for the anchor.
-    Anchor(Anchor),
+    Anchor,
     /// What the student itself draws for the anchor.
-    Ablation(Ablation),
+    Ablation,
     /// The pictures of the anchor.
-    Denoising(Denoising),
+    Denoising,
 }
 
-impl Default for UnlearningRecipe {
-    fn default() -> Self {
-        Self::NegativeGuidance(NegativeGuidance::default())
-    }
-}
-
-impl UnlearningRecipe {
-    /// The method.
-    pub fn method(&self) -> &dyn Unlearning {
+impl Method {
+    /// The method; `eta` is the scale of negative guidance.
+    pub fn with(self, eta: f64) -> Box<dyn Unlearning> {
         match self {
-            Self::NegativeGuidance(method) => method,
-            Self::Anchor(method) => method,
-            Self::Ablation(method) => method,
-            Self::Denoising(method) => method,
+            Self::NegativeGuidance => Box::new(NegativeGuidance { eta }),
+            Self::Anchor => Box::new(Anchor),
+            Self::Ablation => Box::new(Ablation),
+            Self::Denoising => Box::new(Denoising),
         }
     }
 
     /// Whether it asks a teacher.
-    pub fn has_teacher(&self) -> bool {
-        matches!(self, Self::NegativeGuidance(_) | Self::Anchor(_))
+    pub fn has_teacher(self) -> bool {
+        matches!(self, Self::NegativeGuidance | Self::Anchor)
     }
 }
 
@@ -106,12 +101,12 @@ mod tests {
         // Target: 4 - eta (6 - 0); student: 4.
         assert_eq!(value(negative(1.0)), (4.0f64 - (4.0 - 6.0)).powi(2));
         assert_eq!(value(negative(2.0)), (4.0f64 - (4.0 - 12.0)).powi(2));
-        assert_eq!(value(Anchor {}.loss(&prompts, &teacher, &student)), 0.0);
+        assert_eq!(value(Anchor.loss(&prompts, &teacher, &student)), 0.0);
         // Student: 4 for the concept, 3 for the anchor.
-        assert_eq!(value(Ablation {}.loss(&prompts, &teacher, &student)), 1.0);
-        assert_eq!(value(Denoising {}.loss(&prompts, &teacher, &student)), 3.5 * 3.5);
+        assert_eq!(value(Ablation.loss(&prompts, &teacher, &student)), 1.0);
+        assert_eq!(value(Denoising.loss(&prompts, &teacher, &student)), 3.5 * 3.5);
         let sampled = Prompts { noise: None, ..prompts };
-        assert!(Denoising {}.loss(&sampled, &teacher, &student).unwrap_err().to_string().contains("esd_sampled"));
+        assert!(Denoising.loss(&sampled, &teacher, &student).unwrap_err().to_string().contains("esd_sampled"));
     }
 
     #[test]
@@ -128,7 +123,7 @@ mod tests {
     fn nothing_is_left_to_forget_where_the_concept_is_nothing() {
         let prompts = prompts();
         let same = |_: &Tensor| Ok(Tensor::from_slice(&[1.5f32, -2.0]));
-        assert_eq!(value(NegativeGuidance::default().loss(&prompts, &same, &same)), 0.0);
+        assert_eq!(value(NegativeGuidance { eta: 1.0 }.loss(&prompts, &same, &same)), 0.0);
     }
 
     #[test]
@@ -136,7 +131,7 @@ mod tests {
         let prompts = prompts();
         let weight = Tensor::from(2.0f32).set_requires_grad(true);
         let network = |prompt: &Tensor| Ok(prompt * &weight);
-        for method in [&Ablation {} as &dyn Unlearning, &Anchor {}, &Denoising {}, &NegativeGuidance::default()] {
+        for method in [&Ablation as &dyn Unlearning, &Anchor, &Denoising, &NegativeGuidance { eta: 1.0 }] {
             let teacher = |prompt: &Tensor| tch::no_grad(|| network(prompt));
             let loss = method.loss(&prompts, &teacher, &network).unwrap();
             let target = tch::no_grad(|| {

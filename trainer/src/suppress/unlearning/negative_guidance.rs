@@ -1,21 +1,13 @@
 use super::{Predict, Prompts, Unlearning, squared_error};
 use crate::run::Result;
-use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 /// Towards the anchor and away from the concept, both as the teacher sees them: `T(anchor) - eta (T(concept) - T(null))`. With the empty
 /// prompt as anchor this is ESD's loss (Gandikota et al. 2023) and the paper's upper level; with another one it is ESD's `erase_from`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Clone, Copy, Debug)]
 pub struct NegativeGuidance {
     /// Scale of the negative guidance.
     pub eta: f64,
-}
-
-impl Default for NegativeGuidance {
-    fn default() -> Self {
-        Self { eta: 1.0 }
-    }
 }
 
 impl Unlearning for NegativeGuidance {
