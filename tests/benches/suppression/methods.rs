@@ -138,6 +138,7 @@ pub fn methods(ground: &Ground) -> Vec<Variant> {
     let others = others.flat_map(|word| ground.prompts[0].iter().map(move |p| p.replace(&ground.style, word)));
     let mut preserving = uce.clone();
     preserving.extend(set("uce.preserve", &format!("{:?}", others.collect::<Vec<_>>())));
+    preserving.extend(set("uce.preserve_scale", "1.0"));
     let mut neurons: Vec<String> = ["erase", "--method", "concept-prune"].map(str::to_owned).into();
     neurons.extend(concept(ground, Some(&ground.anchor), 0));
     let pairs: Vec<[&String; 2]> =
