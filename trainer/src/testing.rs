@@ -5,7 +5,7 @@ use crate::{
     data::{ImageFolder, Loader, LoaderOptions, Position, Transform},
     encoders::{LatentEncoder, Sentences, TextEncoder},
     finetune::{Batches, Teacher},
-    run::{self, write_weights},
+    run::{self, Event, Watch, write_weights},
     torch::{Initial, Torch},
     world,
 };
@@ -21,6 +21,7 @@ use pleach_model::{
 };
 use serde_json::{Map, json};
 use std::{
+    cell::Cell,
     fs,
     ops::ControlFlow,
     path::{Path, PathBuf},
@@ -35,6 +36,18 @@ pub const SIDE: usize = 16;
 /// Where the fixtures' pipeline is.
 pub fn pipeline() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/sd2/pipeline")
+}
+
+/// Stops a run after so many looks.
+pub struct Stop(pub Cell<u64>);
+
+impl Watch for Stop {
+    fn event(&self, _: Event<'_>) {}
+
+    fn interrupted(&self) -> bool {
+        self.0.set(self.0.get().saturating_sub(1));
+        self.0.get() == 0
+    }
 }
 
 /// A pipeline and data to learn from.

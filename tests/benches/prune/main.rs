@@ -13,7 +13,7 @@ use pleach_console::{Align, ConsoleArgs, ExitCode, Printer, Table, human, run};
 use pleach_model::{architecture::Architecture, counter::Rule, resources::Resources, vector::VectorLayout};
 use pleach_tests::{
     random::RandomWeights,
-    stepping::{Contender, Engine, Settings, Timed, contend, median},
+    stepping::{Contender, Engine, Settings, Timed, contend, median, take_turns},
     world::learning::in_workspace,
 };
 use pleach_trainer::prune::{Pruner, Ranking};
@@ -161,14 +161,8 @@ fn step(cli: &Cli, networks: &[Settings], printer: &Printer) -> Result<Vec<Row>>
         contenders.push(Contender::start(Engine::Cpu, network)?);
     }
     let steps = printer.progress(((cli.steps + 1) * contenders.len()) as u64, "Stepping", "steps");
-    for _ in 0..=cli.steps {
-        for contender in &mut contenders {
-            contender.step()?;
-            steps.inc(1);
-        }
-    }
+    let timed = take_turns(contenders, cli.steps, || steps.inc(1))?;
     steps.finish();
-    let timed = contenders.into_iter().map(Contender::finish).collect::<Result<Vec<_>>>()?;
     let first = timed.first().map(|timed| timed.step_seconds.clone()).unwrap_or_default();
     let all = networks[0].count()?.macs().exact as f64;
     let row = |(network, timed): (&Settings, Timed)| {

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use clap::Parser;
 use pleach_console::{ConsoleArgs, ExitCode, Printer, run};
 use pleach_model::architecture::Architecture;
-use pleach_tests::stepping::{Contender, Engine, Settings, contend};
+use pleach_tests::stepping::{Contender, Engine, Settings, contend, take_turns};
 use report::Report;
 use std::{num::NonZeroUsize, path::PathBuf, thread};
 
@@ -97,14 +97,8 @@ fn compare(cli: &Cli, printer: &Printer) -> Result<()> {
         contenders.push(Contender::start(engine, &settings)?);
     }
     let steps = printer.progress(((cli.steps + 1) * contenders.len()) as u64, "Stepping", "steps");
-    for _ in 0..=cli.steps {
-        for contender in &mut contenders {
-            contender.step()?;
-            steps.inc(1);
-        }
-    }
+    let results = take_turns(contenders, cli.steps, || steps.inc(1))?;
     steps.finish();
-    let results = contenders.into_iter().map(Contender::finish).collect::<Result<Vec<_>>>()?;
     let report = Report::new(&settings, results)?;
     if cli.json {
         printer.json(&report)?;

@@ -141,6 +141,17 @@ impl Contender {
     }
 }
 
+/// Lets them take turns, a step each in so many rounds and one that is not counted, and ends them. `done` hears of each step.
+pub fn take_turns(mut contenders: Vec<Contender>, rounds: usize, done: impl Fn()) -> Result<Vec<Timed>> {
+    for _ in 0..=rounds {
+        for contender in &mut contenders {
+            contender.step()?;
+            done();
+        }
+    }
+    contenders.into_iter().map(Contender::finish).collect()
+}
+
 fn hear<T: DeserializeOwned>(engine: Engine, from: &mut impl BufRead) -> Result<T> {
     let mut line = String::new();
     from.read_line(&mut line)?;

@@ -3,7 +3,7 @@
 mod contender;
 mod fixture;
 
-pub use contender::{Contender, Engine, Timed, contend};
+pub use contender::{Contender, Engine, Timed, contend, take_turns};
 pub use fixture::Settings;
 
 /// The middle one, or the mean of the two in the middle.

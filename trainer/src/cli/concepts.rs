@@ -104,7 +104,6 @@ impl Concepts {
             let open = move |position| pictures.batches((recipe.batch, seed), position);
             Box::new(open) as Box<dyn FnMut(Position) -> run::Result<Batches> + 'a>
         });
-        let at = base.at();
         ForgettingSetting {
             recipe,
             concepts: self.list.clone(),
@@ -113,7 +112,7 @@ impl Concepts {
             null: null.shallow_clone(),
             schedule: &base.schedule,
             scaling: base.vae.scaling_factor,
-            latents: [base.vae.latent_channels, at.height, at.width].map(|size| size as i64),
+            latents: base.latents(),
             seed,
             device,
         }

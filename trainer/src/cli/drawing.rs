@@ -111,8 +111,7 @@ impl<'a> Drawing<'a> {
     ) -> anyhow::Result<Option<Vec<RgbImage>>> {
         let torch = Torch::new(self.device, Dtype::F32)?;
         let unet = self.base.teacher.network(&member.architecture, member.weights.as_ref(), &torch, false)?;
-        let at = self.base.at();
-        let latents = [self.base.vae.latent_channels, at.height, at.width].map(|size| size as i64);
+        let latents = self.base.latents();
         let mut pictures = Vec::with_capacity(prompts.len());
         for part in prompts.chunks(self.batch) {
             let texts: Vec<String> = part.iter().map(|prompt| prompt.text.clone()).collect();

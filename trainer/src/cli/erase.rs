@@ -1,18 +1,17 @@
 //! `pleach-train erase`: finished networks are made to forget, by the methods of second stages.
 
 use super::{
-    concepts::{ConceptArgs, Concepts},
+    concepts::Concepts,
     finetune::SampleRecipe,
-    model::{Member, Model, Named, Step},
-    place::Place,
+    forget::{ForgetArgs, Left, Tensors},
+    model::{Member, Model, Step},
     source::{Base, Source, Wanted},
-    suppress::start,
     watch::Shown,
 };
 use crate::{
     data::Position,
     encoders::TextEncoder,
-    finetune::{Batches, STUDENT_FILES, write_student},
+    finetune::Batches,
     libtorch::libtorch,
     run::{self, Outcome, RunFolder, Task, train},
     sampling::Denoiser,
@@ -24,7 +23,7 @@ use crate::{
     torch::Torch,
 };
 use clap::{Args, ValueEnum};
-use pleach_console::{ExitCode, Interrupt, Printer, RecipeArgs, ReportArgs};
+use pleach_console::{ExitCode, Interrupt, Printer};
 use pleach_model::{checkpoint::Checkpoint, samplers::SamplerKind, tensor::Dtype};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -131,30 +130,11 @@ impl Recipe {
 /// Arguments of `pleach-train erase`.
 #[derive(Args, Clone, Debug)]
 pub struct EraseArgs {
-    /// What forgets: a family, a student's unet folder, or a pipeline (a folder or a Hugging Face id)
-    #[arg(value_name = "MODEL")]
-    model: String,
+    #[command(flatten)]
+    forget: ForgetArgs,
     /// How
     #[arg(long, value_enum)]
     method: Method,
-    /// Which expert of a family; `all` for all
-    #[arg(long, value_name = "NAME")]
-    expert: Option<String>,
-    /// Folder of the runs and of the family that they make
-    #[arg(short, long, value_name = "DIR")]
-    out: PathBuf,
-    #[command(flatten)]
-    concept: ConceptArgs,
-    /// Where to compute
-    #[arg(long, value_enum, default_value = "auto")]
-    device: Place,
-    /// Go on where the runs in the folder stopped
-    #[arg(long)]
-    resume: bool,
-    #[command(flatten)]
-    recipe: RecipeArgs,
-    #[command(flatten)]
-    report: ReportArgs,
 }
 
 /// Runs the command.
@@ -162,63 +142,39 @@ pub struct EraseArgs {
 /// # Errors
 /// A recipe, a model or data that are wrong; a loss that is not finite; a full disk.
 pub fn run(arguments: &EraseArgs, printer: &Printer) -> anyhow::Result<ExitCode> {
-    let method = arguments.method;
+    let EraseArgs { forget, method } = arguments;
+    let method = *method;
     let default = Recipe { erase: method.learning(), ..Recipe::default() };
-    let mut recipe: Recipe = arguments.recipe.load_over(&default)?;
-    arguments.concept.replace(&mut recipe.concepts);
+    let mut recipe: Recipe = forget.recipe.load_over(&default)?;
+    forget.concept.replace(&mut recipe.concepts);
     recipe.check(method)?;
     libtorch()?;
-    let device = arguments.device.device();
+    let device = forget.device.device();
     let interrupt = Interrupt::install(printer)?;
     let wanted = recipe.wanted(device);
-    let named = Named { model: &arguments.model, expert: arguments.expert.as_deref(), teacher: &recipe.teacher };
-    let Model { base, family, members } = Model::open(&named, &wanted, printer)?;
+    let Model { base, family, members } = Model::open(&forget.named(&recipe.teacher), &wanted, printer)?;
     let keeps = method == Method::Erasediff || (method.learns() && recipe.erase.retention.weight > 0.0);
     let ground = if keeps { Ground::Data(Source::of(base, &wanted, printer)?) } else { Ground::alone(base, device)? };
     let origin = method.learns().then_some(recipe.erase.forgetting.x_t);
     let around = (ground.base(), ground.text(), device);
-    let concepts = Concepts::open(&recipe.concepts, origin, around, &arguments.out.join("concepts"), printer)?;
-    let folder = |name: &str| arguments.out.join("runs").join(name);
-    let student = |name: &str| folder(name).join("student/unet");
-    for member in members.iter().filter(|member| member.chosen) {
-        if arguments.resume && student(&member.name).join(STUDENT_FILES[2]).is_file() {
-            printer.note(format_args!("{} is done", member.name));
-            continue;
+    let concepts = Concepts::open(&recipe.concepts, origin, around, &forget.concepts(), printer)?;
+    let work = Work { method, recipe: &recipe, ground: &ground, concepts: &concepts, device };
+    let finished = forget.each(&members, &ground.base().teacher, printer, |member, run, start| {
+        let opened = RunFolder::open(run, &recipe, start)?;
+        match method {
+            Method::Uce => work.edit(member).map(Ok),
+            Method::ConceptPrune => work.cut(member, run, printer).map(Ok),
+            _ => work.learn(member, &opened, &interrupt, printer),
         }
-        let work = Work { method, recipe: &recipe, ground: &ground, concepts: &concepts, device };
-        let run = folder(&member.name);
-        let opened = RunFolder::open(&run, &recipe, start(arguments.resume, &run))?;
-        let tensors = match method {
-            Method::Uce => work.edit(member)?,
-            Method::ConceptPrune => work.cut(member, &run, printer)?,
-            _ => match work.learn(member, &opened, &interrupt, printer)? {
-                Ok(tensors) => tensors,
-                Err(step) => {
-                    let name = &member.name;
-                    printer.note(format_args!(
-                        "{name}: stopped after step {step}; the same command with --resume goes on from there"
-                    ));
-                    return Ok(ExitCode::Incomplete);
-                }
-            },
-        };
-        let teacher = &ground.base().teacher;
-        write_student(&student(&member.name), teacher, &member.architecture, &tensors, Dtype::F32)?;
+    })?;
+    if !finished {
+        return Ok(ExitCode::Incomplete);
     }
-    let names = concepts.names();
-    drop(concepts);
-    let model = Model { base: ground.into_base(), family, members };
-    let root = arguments.out.join("family");
     let name = method.name();
-    let step = Step { method: &name, recipe: json!(recipe), concepts: names };
-    let made = model.write(&root, &student, &step, printer)?;
-    printer.status("Made", root.display());
-    if arguments.report.json {
-        let experts: Vec<_> =
-            made.experts.iter().map(|expert| json!({ "name": expert.name, "suppressed": expert.suppressed })).collect();
-        printer.json(&json!({ "family": root, "method": name, "experts": experts }))?;
-    }
-    Ok(ExitCode::Done)
+    let step = Step { method: &name, recipe: json!(recipe), concepts: concepts.names() };
+    drop(concepts);
+    let more = [("method".to_owned(), json!(name))];
+    forget.finish(Model { base: ground.into_base(), family, members }, &step, more, printer)
 }
 
 /// The pipeline around the networks, with data where some must be kept.
@@ -263,9 +219,6 @@ impl Ground {
     }
 }
 
-/// A network's parameters by name.
-type Tensors = Vec<(String, Tensor)>;
-
 /// What is common to all members.
 struct Work<'a> {
     method: Method,
@@ -276,14 +229,14 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// What a method that learns leaves, or the step after which it was interrupted.
+    /// What a method that learns leaves.
     fn learn(
         &self,
         member: &Member,
         folder: &RunFolder,
         interrupt: &Interrupt,
         printer: &Printer,
-    ) -> anyhow::Result<Result<Tensors, u64>> {
+    ) -> anyhow::Result<Left> {
         let Self { method, recipe, ground, concepts, device } = *self;
         let (base, text, null) = (ground.base(), ground.text(), ground.null());
         let erase = &recipe.erase;
@@ -360,8 +313,7 @@ impl Work<'_> {
         let torch = Torch::new(device, Dtype::F32)?;
         let unet = base.teacher.network(&member.architecture, member.weights.as_ref(), &torch, false)?;
         let denoiser = Denoiser::new(&torch, &unet, &base.schedule);
-        let at = base.at();
-        let latents = [base.vae.latent_channels, at.height, at.width].map(|size| size as i64);
+        let latents = base.latents();
         let bar = printer.progress(2 * neurons.pairs.len() as u64, "Observing", "prompts");
         let observe = |which: usize| {
             let prompts: Vec<String> = neurons.pairs.iter().map(|pair| pair[which].clone()).collect();

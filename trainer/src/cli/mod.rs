@@ -7,6 +7,7 @@ mod concepts;
 mod drawing;
 pub mod erase;
 pub mod finetune;
+pub mod forget;
 pub mod import_aptp;
 mod model;
 mod place;

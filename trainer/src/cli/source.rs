@@ -111,6 +111,12 @@ impl Base {
         })
     }
 
+    /// Channels, height and width of the latents.
+    pub fn latents(&self) -> [i64; 3] {
+        let At { height, width, .. } = self.at();
+        [self.vae.latent_channels, height, width].map(|size| size as i64)
+    }
+
     /// Sizes of latents and text.
     pub fn at(&self) -> At {
         let side = self.side / self.vae.factor();

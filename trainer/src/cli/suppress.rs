@@ -1,31 +1,31 @@
 //! `pleach-train suppress`: networks are fine-tuned and forget concepts at once.
 
 use super::{
-    concepts::{ConceptArgs, Concepts},
+    concepts::Concepts,
     finetune::SampleRecipe,
-    model::{Member, Model, Named, Step},
-    place::Place,
+    forget::{ForgetArgs, Left},
+    model::{Member, Model, Step},
     source::{Source, Wanted},
     watch::Shown,
 };
 use crate::{
     data::Part,
-    finetune::{STUDENT_FILES, Setting, TrainRecipe, write_student},
+    finetune::{Setting, TrainRecipe},
     libtorch::libtorch,
     prune::{PromptRouter, Routed, part_of, read_routes, route},
     run::{Outcome, RunFolder, Start, train},
     suppress::{Bilevel, BilevelRecipe, ConceptRecipe, SuppressRecipe, SuppressSetting},
 };
 use clap::{Args, ValueEnum};
-use pleach_console::{ExitCode, Interrupt, Printer, RecipeArgs, ReportArgs};
-use pleach_model::{family::FamilyFolder, tensor::Dtype};
+use pleach_console::{ExitCode, Interrupt, Printer};
+use pleach_model::family::FamilyFolder;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
-use tch::{Device, Tensor};
+use tch::Device;
 
 /// The whole recipe.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -96,30 +96,11 @@ enum Preset {
 /// Arguments of `pleach-train suppress`.
 #[derive(Args, Clone, Debug)]
 pub struct SuppressArgs {
-    /// What forgets: a family, a student's unet folder, or a pipeline (a folder or a Hugging Face id)
-    #[arg(value_name = "MODEL")]
-    model: String,
-    /// Which expert of a family; `all` for all
-    #[arg(long, value_name = "NAME")]
-    expert: Option<String>,
-    /// Folder of the runs and of the family that they make
-    #[arg(short, long, value_name = "DIR")]
-    out: PathBuf,
+    #[command(flatten)]
+    forget: ForgetArgs,
     /// What the recipe changes
     #[arg(long, value_enum, default_value_t)]
     preset: Preset,
-    #[command(flatten)]
-    concept: ConceptArgs,
-    /// Where to compute
-    #[arg(long, value_enum, default_value = "auto")]
-    device: Place,
-    /// Go on where the runs in the folder stopped
-    #[arg(long)]
-    resume: bool,
-    #[command(flatten)]
-    recipe: RecipeArgs,
-    #[command(flatten)]
-    report: ReportArgs,
 }
 
 /// Runs the command.
@@ -127,62 +108,38 @@ pub struct SuppressArgs {
 /// # Errors
 /// A recipe, a model or data that are wrong; a loss that is not finite; a full disk.
 pub fn run(arguments: &SuppressArgs, printer: &Printer) -> anyhow::Result<ExitCode> {
+    let forget = &arguments.forget;
     let preset = match arguments.preset {
         Preset::Paper => SuppressRecipe::paper(),
         Preset::Code => SuppressRecipe::code(),
     };
-    let mut recipe: Recipe = arguments.recipe.load_over(&Recipe::default().with(preset))?;
-    arguments.concept.replace(&mut recipe.concepts);
+    let mut recipe: Recipe = forget.recipe.load_over(&Recipe::default().with(preset))?;
+    forget.concept.replace(&mut recipe.concepts);
     let suppress = recipe.suppress();
     suppress.check()?;
     libtorch()?;
-    let device = arguments.device.device();
+    let device = forget.device.device();
     let interrupt = Interrupt::install(printer)?;
     let wanted = recipe.wanted(device);
-    let named = Named { model: &arguments.model, expert: arguments.expert.as_deref(), teacher: &recipe.teacher };
-    let Model { base, family, members } = Model::open(&named, &wanted, printer)?;
+    let Model { base, family, members } = Model::open(&forget.named(&recipe.teacher), &wanted, printer)?;
     let source = Source::of(base, &wanted, printer)?;
-    let Source { base, text, null, .. } = &source;
+    let Source { base, text, .. } = &source;
     let origin = Some(recipe.bilevel.forgetting.x_t);
-    let concepts =
-        Concepts::open(&recipe.concepts, origin, (base, text, device), &arguments.out.join("concepts"), printer)?;
+    let concepts = Concepts::open(&recipe.concepts, origin, (base, text, device), &forget.concepts(), printer)?;
     let routes = routes(&recipe, family.as_ref(), &source, device, printer)?;
-    let student = |name: &str| arguments.out.join("runs").join(name).join("student/unet");
-    for member in members.iter().filter(|member| member.chosen) {
-        if arguments.resume && student(&member.name).join(STUDENT_FILES[2]).is_file() {
-            printer.note(format_args!("{} is done", member.name));
-            continue;
-        }
-        let part = match &routes {
-            Some(routes) => Some(Arc::new(part_of(&*source.dataset, routes, &member.name)?)),
-            None => None,
-        };
-        let work = Work { arguments, recipe: &recipe, suppress: &suppress, source: &source, concepts: &concepts, part };
-        match work.suppress(member, null, &interrupt, printer)? {
-            Outcome::Finished => {}
-            Outcome::Interrupted { step } => {
-                let name = &member.name;
-                printer.note(format_args!(
-                    "{name}: stopped after step {step}; the same command with --resume goes on from there"
-                ));
-                return Ok(ExitCode::Incomplete);
-            }
-        }
+    let work = Work { recipe: &recipe, suppress: &suppress, source: &source, concepts: &concepts, device };
+    let finished = forget.each(&members, &base.teacher, printer, |member, run, start| {
+        let part = routes.as_ref().map(|routes| part_of(&*source.dataset, routes, &member.name)).transpose()?;
+        work.suppress(member, part.map(Arc::new), (run, start), &interrupt, printer)
+    })?;
+    if !finished {
+        return Ok(ExitCode::Incomplete);
     }
-    let [lower, upper] = suppress.counts();
-    let names = concepts.names();
+    let step = Step { method: "bilevel", recipe: json!(recipe), concepts: concepts.names() };
     drop(concepts);
-    let model = Model { base: source.base, family, members };
-    let root = arguments.out.join("family");
-    let step = Step { method: "bilevel", recipe: json!(recipe), concepts: names };
-    let made = model.write(&root, &student, &step, printer)?;
-    printer.status("Made", root.display());
-    if arguments.report.json {
-        let experts: Vec<_> =
-            made.experts.iter().map(|expert| json!({ "name": expert.name, "suppressed": expert.suppressed })).collect();
-        printer.json(&json!({ "family": root, "lower_steps": lower, "upper_steps": upper, "experts": experts }))?;
-    }
-    Ok(ExitCode::Done)
+    let [lower, upper] = suppress.counts();
+    let more = [("lower_steps".to_owned(), json!(lower)), ("upper_steps".to_owned(), json!(upper))];
+    forget.finish(Model { base: source.base, family, members }, &step, more, printer)
 }
 
 /// Where the captions go, where there are experts that learn their own.
@@ -205,25 +162,25 @@ fn routes(
 
 /// What is common to all members.
 struct Work<'a> {
-    arguments: &'a SuppressArgs,
     recipe: &'a Recipe,
     suppress: &'a SuppressRecipe,
     source: &'a Source,
     concepts: &'a Concepts,
-    part: Option<Arc<Part>>,
+    device: Device,
 }
 
 impl Work<'_> {
+    /// What is left of a member that learnt this part of the data.
     fn suppress(
         &self,
         member: &Member,
-        null: &Tensor,
+        part: Option<Arc<Part>>,
+        (run, start): (&Path, Start),
         interrupt: &Interrupt,
         printer: &Printer,
-    ) -> anyhow::Result<Outcome> {
-        let Self { arguments, recipe, suppress, source, concepts, part } = self;
-        let device = arguments.device.device();
-        let Source { base, text, .. } = source;
+    ) -> anyhow::Result<Left> {
+        let Self { recipe, suppress, source, concepts, device } = *self;
+        let Source { base, text, null, .. } = source;
         let lower = Setting {
             recipe: &suppress.train,
             teacher: &base.teacher,
@@ -241,19 +198,11 @@ impl Work<'_> {
         if suppress.train.settings.sample_every > 0 {
             task = task.with_samples(recipe.samples.samples(source, device)?);
         }
-        let run = arguments.out.join("runs").join(&member.name);
-        let folder = RunFolder::open(&run, recipe, start(arguments.resume, &run))?;
+        let folder = RunFolder::open(run, recipe, start)?;
         let shown = Shown::new(printer, interrupt, &member.name);
-        let outcome = train(&mut task, &suppress.effective_settings(), &folder, &shown)?;
-        if outcome == Outcome::Finished {
-            let tensors = task.student().tensors();
-            write_student(&run.join("student/unet"), &base.teacher, &member.architecture, &tensors, Dtype::F32)?;
-        }
-        Ok(outcome)
+        Ok(match train(&mut task, &suppress.effective_settings(), &folder, &shown)? {
+            Outcome::Finished => Ok(task.student().tensors()),
+            Outcome::Interrupted { step } => Err(step),
+        })
     }
-}
-
-/// Of several runs some may not have begun when all were to go on.
-pub(super) fn start(resume: bool, run: &Path) -> Start {
-    if resume && run.is_dir() { Start::Resume } else { Start::New }
 }

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::{
-    run::{Outcome, RunFolder, Start, Watch, train},
-    testing::Bench,
+    run::{Outcome, RunFolder, Start, train},
+    testing::{Bench, Stop},
 };
 use std::cell::Cell;
 use tempfile::tempdir;
@@ -86,18 +86,6 @@ fn distilling_brings_the_student_nearer() {
     assert_eq!(train(&mut task, &recipe.settings, &run, &()).unwrap(), Outcome::Finished);
     let after: f64 = (100..104).map(|micro| part(&task.loss(micro).unwrap(), "output")).sum();
     assert!(after < 0.7 * before, "{after} after {before}");
-}
-
-/// Stops after so many looks.
-struct Stop(Cell<u64>);
-
-impl Watch for Stop {
-    fn event(&self, _: crate::run::Event<'_>) {}
-
-    fn interrupted(&self) -> bool {
-        self.0.set(self.0.get().saturating_sub(1));
-        self.0.get() == 0
-    }
 }
 
 #[test]

@@ -46,7 +46,7 @@ impl Learner {
 
     /// They, to be written as weights.
     pub fn tensors(&self) -> Vec<(String, Tensor)> {
-        self.variables.iter().map(|(name, value)| (name.clone(), value.tensor().shallow_clone())).collect()
+        super::named(&self.variables)
     }
 
     /// The network with its weights in the type that `torch` computes in; gradients reach the variables.

@@ -18,6 +18,11 @@ use tch::{Tensor, no_grad};
 /// A named tensor of a network, changed in place by what learns.
 pub type Variable = (String, Value);
 
+/// Variables as tensors, to be written as weights.
+pub(crate) fn named(variables: &[Variable]) -> Vec<(String, Tensor)> {
+    variables.iter().map(|(name, value)| (name.clone(), value.tensor().shallow_clone())).collect()
+}
+
 /// A copy of each variable that shares nothing with it.
 pub(crate) fn copies(variables: &[Variable]) -> Result<Vec<Tensor>> {
     no_grad(|| variables.iter().map(|(_, value)| copy(value.tensor())).collect())

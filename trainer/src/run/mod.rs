@@ -30,7 +30,7 @@ pub use plot::{Series, plot};
 pub use watch::{Event, Watch};
 
 use crate::{
-    learn::{Ema, Optimiser, OptimiserSettings, Scaler, Variable},
+    learn::{self, Ema, Optimiser, OptimiserSettings, Scaler, Variable},
     torch,
 };
 use checkpoint::Group;
@@ -393,7 +393,7 @@ pub(crate) fn state<T: DeserializeOwned>(state: Value) -> Result<T> {
 
 /// What a task learns, by name, to be written as weights.
 pub fn named(task: &dyn Task) -> Vec<(String, Tensor)> {
-    task.variables().iter().map(|(name, value)| (name.clone(), value.tensor().shallow_clone())).collect()
+    learn::named(task.variables())
 }
 
 /// What the moments of a level are called in a checkpoint.

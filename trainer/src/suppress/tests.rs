@@ -6,8 +6,8 @@ use crate::{
     encoders::TextEncoder,
     finetune::{Finetuning, LossRecipe, Setting, TrainRecipe},
     learn::Variable,
-    run::{LoopSettings, Outcome, RunFolder, Start, Task, Watch, named, train},
-    testing::{Bench, SIDE},
+    run::{LoopSettings, Outcome, RunFolder, Start, Task, named, train},
+    testing::{Bench, SIDE, Stop},
 };
 use pleach_model::{architecture::Architecture, checkpoint::Checkpoint, tensor::Dtype};
 use std::{cell::Cell, fs, path::Path};
@@ -238,18 +238,6 @@ fn a_student_that_is_its_teacher_has_nothing_to_forget_where_the_concept_is_noth
     let mut task = Bilevel::new(setting, move |seed, position: Position| bench.batches(2, seed)(position)).unwrap();
     // T(anchor) - 0 (...) with the anchor the caption itself, and S = T.
     assert_eq!(task.loss(1).unwrap().total.double_value(&[]), 0.0);
-}
-
-/// Stops after so many looks.
-struct Stop(Cell<u64>);
-
-impl Watch for Stop {
-    fn event(&self, _: crate::run::Event<'_>) {}
-
-    fn interrupted(&self) -> bool {
-        self.0.set(self.0.get().saturating_sub(1));
-        self.0.get() == 0
-    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     run::{Outcome, RunFolder, Start, Watch, train},
-    testing::Bench,
+    testing::{Bench, Stop},
 };
 use std::cell::Cell;
 use tempfile::tempdir;
@@ -122,18 +122,6 @@ fn the_parts_add_up() {
         let distance = (part("macs") / resources.target(recipe.target)).ln().abs();
         assert!((part("resources") - distance).abs() < 1e-5, "{} is not {distance}", part("resources"));
     });
-}
-
-/// Stops after so many looks.
-struct Stop(Cell<u64>);
-
-impl Watch for Stop {
-    fn event(&self, _: run::Event<'_>) {}
-
-    fn interrupted(&self) -> bool {
-        self.0.set(self.0.get().saturating_sub(1));
-        self.0.get() == 0
-    }
 }
 
 #[test]
