@@ -17,8 +17,10 @@ pub struct Variant {
 const LOWER: u64 = 240;
 /// K.
 const K: u64 = 8;
-/// Learning rate of the lower level; the upper level's is five times that, as the paper has it.
+/// Learning rate of the lower level.
 const RATE: f64 = 5e-5;
+/// The upper level's: five times that, as the paper has it.
+const UPPER_RATE: f64 = 5.0 * RATE;
 /// Weight of the lower loss in upper steps.
 const LAMBDA: f64 = 1.0;
 /// Pairs of prompts that ConceptPrune compares.
@@ -39,7 +41,7 @@ struct Bilevel {
 const ALTERNATING: Bilevel = Bilevel {
     mode: "shared_alternating",
     k: K as f64,
-    upper_rate: 5.0 * RATE,
+    upper_rate: UPPER_RATE,
     lambda: LAMBDA,
     sampled: false,
     anchored: false,
@@ -138,7 +140,6 @@ pub fn methods(ground: &Ground) -> Vec<Variant> {
     let others = others.flat_map(|word| ground.prompts[0].iter().map(move |p| p.replace(&ground.style, word)));
     let mut preserving = uce.clone();
     preserving.extend(set("uce.preserve", &format!("{:?}", others.collect::<Vec<_>>())));
-    preserving.extend(set("uce.preserve_scale", "1.0"));
     let mut neurons: Vec<String> = ["erase", "--method", "concept-prune"].map(str::to_owned).into();
     neurons.extend(concept(ground, Some(&ground.anchor), 0));
     let pairs: Vec<[&String; 2]> =
@@ -158,8 +159,8 @@ pub fn methods(ground: &Ground) -> Vec<Variant> {
     let bilevel = |bilevel: Bilevel| bilevel.variant(ground, "").words;
     let commands = [
         bilevel(ALTERNATING),
-        bilevel(Bilevel { mode: "shared_penalised", ..ALTERNATING }),
-        bilevel(Bilevel { mode: "two_copy_literal", ..ALTERNATING }),
+        bilevel(PENALISED),
+        bilevel(TWO_COPIES),
         bilevel(Bilevel { sampled: true, ..ALTERNATING }),
         bilevel(Bilevel { anchored: true, ..ALTERNATING }),
         esd("esd-x", 1e-4, &bare),
@@ -178,24 +179,35 @@ pub fn methods(ground: &Ground) -> Vec<Variant> {
 /// How often a setting is doubled; with its name.
 pub type Scaled = (&'static str, f64);
 
-/// Bilevel fine-tuning with one setting at a time made smaller or larger, and the mode in which it has a meaning.
+/// A setting of a mode: its name, how to change it by a factor, and which of [`names`] it is changed from.
+type Setting = (&'static str, fn(f64) -> Bilevel, usize);
+
+const PENALISED: Bilevel = Bilevel { mode: "shared_penalised", ..ALTERNATING };
+const TWO_COPIES: Bilevel = Bilevel { mode: "two_copy_literal", ..ALTERNATING };
+
+/// The settings that have a meaning in each mode.
+const SETTINGS: [Setting; 7] = [
+    ("alternating, K", |factor| Bilevel { k: K as f64 * factor, ..ALTERNATING }, 0),
+    ("alternating, upper rate", |factor| Bilevel { upper_rate: UPPER_RATE * factor, ..ALTERNATING }, 0),
+    ("penalised, K", |factor| Bilevel { k: K as f64 * factor, ..PENALISED }, 1),
+    ("penalised, upper rate", |factor| Bilevel { upper_rate: UPPER_RATE * factor, ..PENALISED }, 1),
+    ("penalised, lambda", |factor| Bilevel { lambda: LAMBDA * factor.powi(3), ..PENALISED }, 1),
+    ("two copies, upper rate", |factor| Bilevel { upper_rate: UPPER_RATE * factor, ..TWO_COPIES }, 2),
+    ("two copies, lambda", |factor| Bilevel { lambda: LAMBDA * factor.powi(3), ..TWO_COPIES }, 2),
+];
+
+/// Bilevel fine-tuning with one setting at a time made smaller or larger.
 pub fn sweep(ground: &Ground) -> Vec<(Scaled, Variant)> {
     let mut all = Vec::new();
-    for power in [-2.0, 2.0] {
-        let factor = f64::powf(2.0, power);
-        let penalised = Bilevel { mode: "shared_penalised", ..ALTERNATING };
-        let changed = [
-            ("K", Bilevel { k: K as f64 * factor, ..ALTERNATING }),
-            ("upper rate", Bilevel { upper_rate: ALTERNATING.upper_rate * factor, ..ALTERNATING }),
-            ("lambda, penalised", Bilevel { lambda: LAMBDA * factor.powi(3), ..penalised }),
-        ];
-        for (setting, bilevel) in changed {
-            let value = match setting {
-                "K" => bilevel.k,
-                "upper rate" => bilevel.upper_rate,
+    for (setting, changed, _) in SETTINGS {
+        for power in [-2.0, 2.0] {
+            let bilevel = changed(f64::powf(2.0, power));
+            let value = match setting.rsplit_once(' ').map(|(_, last)| last) {
+                Some("K") => bilevel.k,
+                Some("rate") => bilevel.upper_rate,
                 _ => bilevel.lambda,
             };
-            all.push(((setting, power), bilevel.variant(ground, format!("bilevel, {setting} {value}"))));
+            all.push(((setting, power), bilevel.variant(ground, format!("{setting} {value}"))));
         }
     }
     all
@@ -203,5 +215,6 @@ pub fn sweep(ground: &Ground) -> Vec<(Scaled, Variant)> {
 
 /// What a setting was before it was changed.
 pub fn unchanged(setting: &str) -> &'static str {
-    if setting.ends_with("penalised") { names()[1] } else { names()[0] }
+    let row = SETTINGS.iter().find(|(name, ..)| *name == setting).map_or(0, |(.., row)| *row);
+    names()[row]
 }

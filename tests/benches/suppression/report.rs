@@ -111,28 +111,34 @@ impl Results {
         text
     }
 
-    /// How rates move with each setting: the style's, and the others'.
+    /// How rates move with each setting, the style's and the others': one plot for each mode, one below the other.
     pub fn plot(&self, path: &Path, sweep: &[(Scaled, Variant)]) -> Result<()> {
-        let mut series = Vec::new();
-        let mut settings: Vec<&str> = sweep.iter().map(|((setting, _), _)| *setting).collect();
-        settings.dedup();
-        settings.sort_unstable();
-        settings.dedup();
-        for setting in settings {
-            for (group, what) in [(0, "the style"), (1, "others")] {
-                let here = self.outcomes.get(unchanged(setting)).map(|outcome| (0.0, outcome.rate(group, "style")));
-                let changed =
-                    sweep.iter().filter(|((name, _), _)| *name == setting).filter_map(|((_, power), variant)| {
-                        Some((*power, self.outcomes.get(&variant.name)?.rate(group, "style")))
-                    });
-                let mut points: Vec<(f64, f64)> = here.into_iter().chain(changed).collect();
-                points.sort_by(|a, b| a.0.total_cmp(&b.0));
-                series.push(Series { name: format!("{setting}: {what}"), points });
+        let mut modes: Vec<(&str, Vec<Series>)> = Vec::new();
+        for ((setting, power), variant) in sweep {
+            let (mode, what) = setting.split_once(", ").unwrap_or((setting, ""));
+            if modes.last().is_none_or(|(last, _)| *last != mode) {
+                modes.push((mode, Vec::new()));
+            }
+            let Some((_, series)) = modes.last_mut() else { continue };
+            for (group, whose) in [(0, "the style"), (1, "others")] {
+                let name = format!("{what}: {whose}");
+                let rate = |name: &str| self.outcomes.get(name).map(|outcome| outcome.rate(group, "style"));
+                if !series.iter().any(|series| series.name == name) {
+                    let points = rate(unchanged(setting)).map(|rate| (0.0, rate)).into_iter().collect();
+                    series.push(Series { name: name.clone(), points });
+                }
+                let points = series.iter_mut().find(|series| series.name == name).map(|series| &mut series.points);
+                if let (Some(points), Some(rate)) = (points, rate(&variant.name)) {
+                    points.push((*power, rate));
+                    points.sort_by(|a, b| a.0.total_cmp(&b.0));
+                }
             }
         }
         let axis = "doublings of the setting (of lambda: factors of 8)";
-        plot(axis, "pictures with the style asked for, %", &series, false)?.save(path)?;
-        Ok(())
+        let draw = |(mode, series): &(&str, Vec<Series>)| {
+            plot(axis, &format!("{mode}: pictures with the style asked for, %"), series, false)
+        };
+        Ok(stacked(modes.iter().map(draw).collect::<Result<_, _>>()?).save(path)?)
     }
 
     /// The first row of pictures of each network, one below the other.
@@ -145,14 +151,19 @@ impl Results {
             let row = (picture.width() - 2) / 8 + 2;
             rows.push(imageops::crop_imm(&picture, 0, 0, picture.width(), row).to_image());
         }
-        let width = rows.iter().map(RgbImage::width).max().unwrap_or(1);
-        let height = rows.iter().map(RgbImage::height).sum::<u32>().max(1);
-        let mut sheet = RgbImage::from_pixel(width, height, image::Rgb([255; 3]));
-        let mut y = 0;
-        for row in rows {
-            imageops::replace(&mut sheet, &row, 0, i64::from(y));
-            y += row.height();
-        }
-        Ok(sheet.save(path)?)
+        Ok(stacked(rows).save(path)?)
     }
+}
+
+/// Pictures one below the other.
+fn stacked(rows: Vec<RgbImage>) -> RgbImage {
+    let width = rows.iter().map(RgbImage::width).max().unwrap_or(1);
+    let height = rows.iter().map(RgbImage::height).sum::<u32>().max(1);
+    let mut sheet = RgbImage::from_pixel(width, height, image::Rgb([255; 3]));
+    let mut y = 0;
+    for row in rows {
+        imageops::replace(&mut sheet, &row, 0, i64::from(y));
+        y += row.height();
+    }
+    sheet
 }

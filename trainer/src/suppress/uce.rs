@@ -23,6 +23,18 @@ pub enum Edited {
     All,
 }
 
+/// What the edited vectors of a concept become, for each matrix W.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Technique {
+    /// What the guide's become: `W g`.
+    #[default]
+    Replace,
+    /// The same less its projection on what the concept's were, `W g - <W g, W c> / <W c, W c> W c`, over all tokens of a phrase together
+    /// (an option of the authors' first script).
+    Tensor,
+}
+
 /// How concepts are edited.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -31,12 +43,15 @@ pub struct UceRecipe {
     pub lambda: f64,
     /// Weight of what is erased.
     pub erase_scale: f64,
-    /// Weight of what is preserved; without one, 1, or where `edited` is `from_last` the larger of 0.1 and one for all of them together.
+    /// Weight of what is preserved; without one, 1, or where `edited` is `from_last`, as in the authors' first script, the larger of 0.1 and
+    /// one for all of them together.
     pub preserve_scale: Option<f64>,
     /// Prompts that are read as before.
     pub preserve: Vec<String>,
     /// Which token vectors are edited.
     pub edited: Edited,
+    /// What its token vectors become.
+    pub technique: Technique,
     /// What a concept without an anchor becomes.
     pub guide: String,
 }
@@ -49,6 +64,7 @@ impl Default for UceRecipe {
             preserve_scale: None,
             preserve: Vec::new(),
             edited: Edited::default(),
+            technique: Technique::default(),
             guide: String::new(),
         }
     }
@@ -86,8 +102,8 @@ impl UceRecipe {
     fn preserve_scale(&self) -> f64 {
         match (self.preserve_scale, self.edited) {
             (Some(scale), _) => scale,
-            (None, Edited::Last) => 1.0,
-            (None, Edited::FromLast | Edited::All) => (1.0 / self.preserve.len().max(1) as f64).max(0.1),
+            (None, Edited::Last | Edited::All) => 1.0,
+            (None, Edited::FromLast) => (1.0 / self.preserve.len().max(1) as f64).max(0.1),
         }
     }
 }
@@ -97,6 +113,8 @@ pub struct Edits {
     from: Tensor,
     to: Tensor,
     weights: Tensor,
+    /// How many vectors each concept has that becomes only what of its guide it was not: the first ones.
+    projected: Vec<i64>,
 }
 
 impl Edits {
@@ -110,7 +128,14 @@ impl Edits {
             from: double(from)?,
             to: double(to)?,
             weights: Tensor::f_from_slice(weights)?.f_to_device(from.device())?,
+            projected: Vec::new(),
         })
+    }
+
+    /// The same, where the first vectors are those of concepts, so many of each, and become what [`Technique::Tensor`] says.
+    #[must_use]
+    pub fn projected(self, concepts: Vec<i64>) -> Self {
+        Self { projected: concepts, ..self }
     }
 
     /// The edits of phrases and the phrases that they become, and of what is preserved.
@@ -119,17 +144,21 @@ impl Edits {
     /// A phrase that the tokenizer cuts; what it or libtorch says.
     pub fn of(phrases: &[(String, String)], recipe: &UceRecipe, text: &TextEncoder) -> Result<Self> {
         let (mut from, mut to, mut weights) = (Vec::new(), Vec::new(), Vec::new());
-        let mut add = |rows: [Tensor; 2], scale: f64| -> Result<()> {
-            let [old, new] = rows;
-            weights.extend(std::iter::repeat_n(scale, old.size().first().copied().unwrap_or(0) as usize));
+        let mut add = |[old, new]: [Tensor; 2], scale: f64| {
+            let length = old.size().first().copied().unwrap_or(0);
+            weights.extend(std::iter::repeat_n(scale, length as usize));
             from.push(old);
             to.push(new);
-            Ok(())
+            length
         };
+        let mut projected = Vec::new();
         for (phrase, guide) in phrases {
             // As the scripts have it: what has no guide becomes a space.
             let guide = if guide.trim().is_empty() { " " } else { guide };
-            add(tokens([phrase, guide], recipe.edited, text)?, recipe.erase_scale)?;
+            let length = add(tokens([phrase, guide], recipe.edited, text)?, recipe.erase_scale);
+            if recipe.technique == Technique::Tensor {
+                projected.push(length);
+            }
         }
         for preserved in &recipe.preserve {
             let rows = match recipe.edited {
@@ -139,12 +168,12 @@ impl Edits {
                     [all.shallow_clone(), all]
                 }
             };
-            add(rows, recipe.preserve_scale())?;
+            add(rows, recipe.preserve_scale());
         }
         if from.is_empty() {
             return Err(Error::Setting { key: "concepts", value: "empty".into(), expected: "at least one concept" });
         }
-        Self::new(&Tensor::f_cat(&from, 0)?, &Tensor::f_cat(&to, 0)?, &weights)
+        Ok(Self::new(&Tensor::f_cat(&from, 0)?, &Tensor::f_cat(&to, 0)?, &weights)?.projected(projected))
     }
 
     /// The same on a device.
@@ -153,7 +182,7 @@ impl Edits {
     /// What libtorch says.
     pub fn on(&self, device: Device) -> Result<Self> {
         let [from, to, weights] = [&self.from, &self.to, &self.weights].map(|tensor| tensor.f_to_device(device));
-        Ok(Self { from: from?, to: to?, weights: weights? })
+        Ok(Self { from: from?, to: to?, weights: weights?, projected: self.projected.clone() })
     }
 
     /// Each matrix `[rows, D]`, edited: `(lambda W + sum s W g c^T) (lambda I + sum s c c^T)^-1` over the vectors c that should be read as g.
@@ -168,9 +197,14 @@ impl Edits {
             let identity = Tensor::f_eye(width, (Kind::Double, self.from.device()))?;
             let all = identity.f_mul_scalar(lambda)?.f_add(&self.from.f_transpose(0, 1)?.f_matmul(&weighed)?)?;
             let factor = all.f_linalg_cholesky(false)?;
-            let change = self.to.f_transpose(0, 1)?.f_matmul(&weighed)?;
+            let change = |to: &Tensor| -> Result<Tensor> { Ok(to.f_transpose(0, 1)?.f_matmul(&weighed)?) };
+            let replaced = change(&self.to)?;
             let edit = |matrix: &Tensor| -> Result<Tensor> {
                 let old = matrix.f_to_kind(Kind::Double)?;
+                let change = match &self.projected[..] {
+                    [] => replaced.shallow_clone(),
+                    concepts => change(&self.without_themselves(concepts, &old)?)?,
+                };
                 let right = old.f_mul_scalar(lambda)?.f_add(&old.f_matmul(&change)?)?;
                 // X A = R, and A is symmetric: A X^T = R^T.
                 let new = right.f_transpose(0, 1)?.f_cholesky_solve(&factor, false)?.f_transpose(0, 1)?;
@@ -178,6 +212,26 @@ impl Edits {
             };
             matrices.iter().map(edit).collect()
         })
+    }
+
+    /// What vectors become, where those of concepts lose what a matrix makes of them now.
+    fn without_themselves(&self, concepts: &[i64], matrix: &Tensor) -> Result<Tensor> {
+        let to = self.to.f_detach_copy()?;
+        let mut first = 0;
+        for length in concepts {
+            let [old, new] = [&self.from, &self.to].map(|rows| rows.f_narrow(0, first, *length));
+            let (old, mut row) = (old?, to.f_narrow(0, first, *length)?);
+            let read = |rows: &Tensor| rows.f_matmul(&matrix.f_transpose(0, 1)?);
+            let (was, becomes) = (read(&old)?, read(&new?)?);
+            // A matrix that reads nothing of the concept has nothing to take away.
+            let size = was.f_square()?.f_sum(Kind::Double)?.f_double_value(&[])?;
+            let common = was.f_mul(&becomes)?.f_sum(Kind::Double)?.f_double_value(&[])?;
+            if size > 0.0 {
+                let _ = row.f_sub_(&old.f_mul_scalar(common / size)?)?;
+            }
+            first += length;
+        }
+        Ok(to)
     }
 }
 
@@ -284,6 +338,23 @@ mod tests {
     }
 
     #[test]
+    fn the_projected_formula_by_hand() {
+        // One concept of two tokens, c = (1, 0) and (0, 1), towards g = (1, 1) and (0, 0), W = [2, 1]: W c = 2, 1 and W g = 3, 0, so
+        // 6 / 5 of W c is taken away, 0.6 and -1.2 are left. With lambda 0 in the limit W c becomes just that.
+        let rows = |values: [f64; 4]| Tensor::from_slice(&values).reshape([2, 2]);
+        let w = Tensor::from_slice(&[2.0, 1.0]).reshape([1, 2]);
+        let edits = || Edits::new(&rows([1.0, 0.0, 0.0, 1.0]), &rows([1.0, 1.0, 0.0, 0.0]), &[1.0, 1.0]).unwrap();
+        let new = |edits: Edits| edits.apply(&[w.shallow_clone()], 1e-12).unwrap().remove(0);
+        let projected = new(edits().projected(vec![2]));
+        assert!(largest(&(&projected - Tensor::from_slice(&[0.6, -1.2]))) < 1e-9, "{projected}");
+        // Two concepts of one token each: 3 less 3 / 2 of 2, and 0, which is left.
+        let apart = new(edits().projected(vec![1, 1]));
+        assert!(largest(&apart) < 1e-9, "{apart}");
+        let replaced = new(edits());
+        assert!(largest(&(&replaced - Tensor::from_slice(&[3.0, 0.0]))) < 1e-9, "{replaced}");
+    }
+
+    #[test]
     fn what_is_erased_cannot_be_preserved() {
         let recipe = |preserve: &[&str]| UceRecipe {
             preserve: preserve.iter().map(|entry| (*entry).to_owned()).collect(),
@@ -301,6 +372,7 @@ mod tests {
     fn preserved_prompts_weigh_as_the_scripts_have_it() {
         let recipe = |edited, n: usize| UceRecipe { edited, preserve: vec![String::new(); n], ..UceRecipe::default() };
         assert_eq!(recipe(Edited::Last, 4).preserve_scale(), 1.0);
+        assert_eq!(recipe(Edited::All, 4).preserve_scale(), 1.0);
         assert_eq!(recipe(Edited::FromLast, 4).preserve_scale(), 0.25);
         assert_eq!(recipe(Edited::FromLast, 1734).preserve_scale(), 0.1);
     }
