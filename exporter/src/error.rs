@@ -2,8 +2,9 @@
 
 use pleach_model::{
     checkpoint::{self, Mismatch},
-    error, files, manifest, pipeline,
+    error, family, files, manifest, pipeline,
 };
+use std::path::PathBuf;
 
 /// Result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -80,6 +81,57 @@ pub enum Error {
         /// What it must equal.
         other: &'static str,
         /// The value of that.
+        expected: usize,
+    },
+    /// A family that cannot be read.
+    #[error(transparent)]
+    Family(#[from] family::Error),
+    /// Experts named of something that has none.
+    #[error("{} is no family: it has no expert {name:?}", checkpoint.display())]
+    NoFamily {
+        /// What was to be exported.
+        checkpoint: PathBuf,
+        /// The expert.
+        name: String,
+    },
+    /// A family and a pipeline that it was not cut out of.
+    #[error(
+        "the experts of {} were not cut out of the UNet of {}: their configurations differ; --base names another pipeline",
+        family.display(),
+        base.display()
+    )]
+    Base {
+        /// The family.
+        family: PathBuf,
+        /// The pipeline.
+        base: PathBuf,
+    },
+    /// An expert that a family does not have.
+    #[error("{} has no expert {name:?}; it has: {}", family.display(), known.join(", "))]
+    Expert {
+        /// The family.
+        family: PathBuf,
+        /// The name asked for.
+        name: String,
+        /// The names there are.
+        known: Vec<String>,
+    },
+    /// An expert whose files would have the names of another's.
+    #[error(
+        "an expert cannot be called {name:?}: its files would have the names of the default expert's; rename it in the family"
+    )]
+    ExpertName {
+        /// The name.
+        name: String,
+    },
+    /// A router whose predictor reads other embeddings than its sentence encoder gives.
+    #[error(
+        "the router reads embeddings of {expected} features, its sentence encoder gives {found}: they do not belong together"
+    )]
+    SentenceEncoder {
+        /// What the encoder gives.
+        found: usize,
+        /// What the predictor reads.
         expected: usize,
     },
     /// The manifest contradicts itself or cannot be written.

@@ -8,16 +8,20 @@ use crate::{
 use pleach_model::{
     architecture::Architecture,
     backend::Backend,
-    checkpoint::Spelling,
+    checkpoint::{Bound, Checkpoint, Spelling},
     clip::{ClipText, ClipTextConfig},
     counter::{self, At, Report},
     error,
+    manifest::Precision,
     params::Params,
+    router::{Choice, Router, RouterConfig},
+    sentence::{SentenceConfig, SentenceEncoder, SentenceKind},
     shape::{Dim, Fact},
     sites::Pass,
     tensor::{Dtype, TensorSpec},
     unet::{UNet, UNetConfig},
     vae::{Decoder, Encoder, VaeConfig},
+    vector::VectorLayout,
     vision::{self, Vision, VisionConfig},
 };
 
@@ -39,6 +43,17 @@ pub enum Network {
     VaeDecoder(VaeConfig),
     /// A picture to mean and log-variance of its latents.
     VaeEncoder(VaeConfig),
+    /// Token ids of prompts and their mask to the experts that draw them.
+    Router {
+        /// Sizes of the sentence encoder.
+        sentence: SentenceConfig,
+        /// Sizes and rules of the router.
+        router: RouterConfig,
+        /// The network that its experts were cut out of.
+        layout: VectorLayout,
+        /// Numbers of the experts that it chooses between.
+        experts: Vec<usize>,
+    },
     /// A picture to features and the scores of heads. It belongs to no pipeline: it judges what pipelines draw.
     Classifier(VisionConfig),
 }
@@ -71,6 +86,7 @@ impl Network {
             Self::Unet { .. } => "unet",
             Self::VaeDecoder(_) => "vae_decoder",
             Self::VaeEncoder(_) => "vae_encoder",
+            Self::Router { .. } => "router",
             Self::Classifier(_) => "classifier",
         }
     }
@@ -81,43 +97,78 @@ impl Network {
             Self::TextEncoder(_) => "CLIPTextModel",
             Self::Unet { .. } => "UNet2DConditionModel",
             Self::VaeDecoder(_) | Self::VaeEncoder(_) => "AutoencoderKL",
+            Self::Router { .. } => "PromptRouter",
             Self::Classifier(_) => vision::CLASS,
         }
     }
 
-    /// What its graphs are written for. The text encoder's attention is too small for another form of it to pay, a classifier has none.
+    /// What its graphs are written for. The attention of text encoder and router is too small for another form of it to pay, a classifier
+    /// has none.
     pub fn targets(&self) -> &'static [Target] {
         match self {
-            Self::TextEncoder(_) | Self::Classifier(_) => &[Target::PORTABLE],
+            Self::TextEncoder(_) | Self::Router { .. } | Self::Classifier(_) => &[Target::PORTABLE],
             Self::Unet { .. } | Self::VaeDecoder(_) | Self::VaeEncoder(_) => &[Target::PORTABLE, Target::CPU],
         }
     }
 
-    /// How the names of its parameters were spelt over the years.
-    pub fn spelling(&self) -> Spelling {
-        match self {
-            Self::TextEncoder(_) => Spelling::ClipText,
-            Self::Unet { .. } => Spelling::Unet,
-            Self::VaeDecoder(_) | Self::VaeEncoder(_) => Spelling::AutoencoderKl,
-            Self::Classifier(_) => Spelling::Vision,
-        }
+    /// What its weights are in where this precision is asked for: a router's in f32 always, it decides.
+    pub fn precision(&self, asked: Precision) -> Precision {
+        if matches!(self, Self::Router { .. }) { Precision::F32 } else { asked }
     }
 
-    /// The tensors of the checkpoint that it is read from; the autoencoder's holds both halves.
-    pub fn checkpoint(&self) -> Result<Vec<TensorSpec>> {
+    /// The tensors of each checkpoint that it is read from, and how their names were spelt over the years. The autoencoder's holds both
+    /// halves; a router has two, its sentence encoder's and its own.
+    pub fn checkpoints(&self) -> Result<Vec<(Vec<TensorSpec>, Spelling)>> {
+        let whole = || Ok::<_, crate::error::Error>(self.count(At::SD512)?.tensors);
         Ok(match self {
-            Self::VaeDecoder(config) | Self::VaeEncoder(config) => counter::vae_tensors(config)?,
-            Self::TextEncoder(_) | Self::Unet { .. } | Self::Classifier(_) => self.count(At::SD512)?.tensors,
+            Self::TextEncoder(_) => vec![(whole()?, Spelling::ClipText)],
+            Self::Unet { .. } => vec![(whole()?, Spelling::Unet)],
+            Self::VaeDecoder(config) | Self::VaeEncoder(config) => {
+                vec![(counter::vae_tensors(config)?, Spelling::AutoencoderKl)]
+            }
+            Self::Router { sentence, router, layout, .. } => {
+                let spelling = match sentence.kind {
+                    SentenceKind::Bert { .. } => Spelling::Bert,
+                    SentenceKind::Mpnet { .. } => Spelling::Mpnet,
+                };
+                let encoder = counter::sentence(sentence, sentence.max_tokens())?.tensors;
+                vec![(encoder, spelling), (counter::router(router, layout)?.tensors, Spelling::Router)]
+            }
+            Self::Classifier(_) => vec![(whole()?, Spelling::Vision)],
         })
     }
 
-    /// Parameters, and what one pass costs for a picture of these latents; for a classifier, a picture of this size.
+    /// Its tensors, out of the checkpoints that [`checkpoints`](Self::checkpoints) lists.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`](crate::error::Error::Mismatch) with all that is wrong in any of them.
+    pub fn bind<'c>(&self, checkpoints: &'c [Checkpoint]) -> Result<Bound<'c>> {
+        let (mut bound, mut mismatches): (Option<Bound>, _) = (None, Vec::new());
+        for (checkpoint, (tensors, spelling)) in checkpoints.iter().zip(self.checkpoints()?) {
+            match checkpoint.bind(&tensors, spelling) {
+                Ok(more) => {
+                    bound = Some(match bound {
+                        Some(before) => before.and(more),
+                        None => more,
+                    });
+                }
+                Err(mismatch) => mismatches.push(mismatch),
+            }
+        }
+        bound.filter(|_| mismatches.is_empty()).ok_or(crate::error::Error::Mismatch(mismatches))
+    }
+
+    /// Parameters, and what one pass costs for a picture of these latents; for a classifier a picture of this size, for a router a prompt
+    /// of so many tokens.
     pub fn count(&self, at: At) -> Result<Report> {
         Ok(match self {
             Self::TextEncoder(config) => counter::clip_text(config, config.max_position_embeddings)?,
             Self::Unet { config, architecture, .. } => counter::unet(config, architecture, at)?,
             Self::VaeDecoder(config) => counter::vae_decoder(config, at)?,
             Self::VaeEncoder(config) => counter::vae_encoder(config, at)?,
+            Self::Router { sentence, router, layout, .. } => {
+                counter::prompt_router(sentence, router, layout, at.tokens.min(sentence.max_tokens()))?
+            }
             Self::Classifier(config) => counter::vision(config, [at.height, at.width])?,
         })
     }
@@ -144,6 +195,9 @@ impl Network {
             ],
             Self::VaeDecoder(config) => vec![picture("latent_sample", config.latent_channels)],
             Self::VaeEncoder(config) => vec![picture("sample", config.in_channels)],
+            Self::Router { .. } => ["input_ids", "attention_mask"]
+                .map(|name| port(name, Dtype::I64, vec![batch(), Dim::symbol("tokens")]))
+                .into(),
             Self::Classifier(config) => vec![picture("sample", config.in_channels)],
         }
     }
@@ -156,6 +210,7 @@ impl Network {
             Self::Unet { .. } => one("out_sample"),
             Self::VaeDecoder(_) => one("sample"),
             Self::VaeEncoder(_) => one("latent_parameters"),
+            Self::Router { .. } => ["expert", "scores", "margin"].map(str::to_owned).into(),
             Self::Classifier(config) => {
                 one(FEATURES).into_iter().chain(config.heads.iter().map(|head| head.name.clone())).collect()
             }
@@ -182,6 +237,12 @@ impl Network {
             }
             (Self::VaeEncoder(config), [picture]) => {
                 vec![Encoder::new(config, params)?.forward(pass, &pass.cast(picture, dtype)?)?]
+            }
+            (Self::Router { sentence, router, layout, experts }, [ids, mask]) => {
+                let embedding = SentenceEncoder::new(sentence, params)?.forward(pass, ids, mask)?;
+                let router = Router::new(router, layout, params)?.between(params.backend(), experts)?;
+                let Choice { expert, scores, margin } = router.choose(params.backend(), &embedding)?;
+                return Ok(vec![expert, scores, margin]);
             }
             (Self::Classifier(config), [picture]) => {
                 let seen = Vision::new(config, params)?.forward(pass, &pass.cast(picture, dtype)?)?;

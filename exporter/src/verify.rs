@@ -68,7 +68,11 @@ impl Difference {
             squares += a * a;
             reference_squares += b * b;
         }
-        (apart, apart / largest, product / (squares * reference_squares).sqrt())
+        // Two that are all zeros are the same.
+        let relative = if apart == 0.0 { 0.0 } else { apart / largest };
+        let cosine =
+            if squares + reference_squares == 0.0 { 1.0 } else { product / (squares * reference_squares).sqrt() };
+        (apart, relative, cosine)
     }
 }
 
@@ -115,7 +119,7 @@ pub fn verify(
                     max_abs,
                     max_rel,
                     cosine,
-                    tolerance: tolerance(component.precision),
+                    tolerance: tolerance(component.precision.dtype()),
                 });
             }
         }
@@ -172,7 +176,10 @@ impl Run {
         let output = |(name, value): (String, reference::Value)| Output {
             name,
             shape: value.shape().to_vec(),
-            numbers: value.floats().unwrap_or_default().to_vec(),
+            numbers: match value.integers() {
+                Some(numbers) => numbers.iter().map(|&number| number as f32).collect(),
+                None => value.floats().unwrap_or_default().to_vec(),
+            },
         };
         Ok(Self { inputs, results: network.outputs().into_iter().zip(results).map(output).collect() })
     }
@@ -183,21 +190,29 @@ fn input(network: &Network, port: Port, size: Size, generator: &mut Generator) -
     let factor = match network {
         Network::VaeEncoder(config) => config.factor(),
         Network::Classifier(config) => config.factor(),
-        Network::TextEncoder(_) | Network::Unet { .. } | Network::VaeDecoder(_) => 1,
+        Network::TextEncoder(_) | Network::Unet { .. } | Network::VaeDecoder(_) | Network::Router { .. } => 1,
     };
     let symbol = |name: &str| match name {
         "batch" => Some(size.batch),
         "height" => Some(factor * size.height),
         "width" => Some(factor * size.width),
+        "tokens" => Some(size.width),
         _ => None,
     };
     let shape: Vec<usize> = port.fact.shape.iter().map(|dim| dim.evaluate(&symbol).unwrap_or(1)).collect();
     let numel = shape.iter().product();
+    let mut tokens = |known: usize| {
+        let token = |_| i64::from(generator.random()) % known as i64;
+        Constant::I64((0..numel).map(token).collect())
+    };
     let data = match network {
-        Network::TextEncoder(config) => {
-            let token = |_| i64::from(generator.random()) % config.vocab_size as i64;
-            Constant::I64((0..numel).map(token).collect())
+        Network::TextEncoder(config) => tokens(config.vocab_size),
+        // Each prompt a token shorter than the one before.
+        Network::Router { .. } if port.name == "attention_mask" => {
+            let is_token = |i: usize| i % size.width + i / size.width < size.width;
+            Constant::I64((0..numel).map(|i| i64::from(is_token(i))).collect())
         }
+        Network::Router { sentence, .. } => tokens(sentence.vocab_size),
         _ if port.name == "timestep" => Constant::F32(vec![TIMESTEP; numel]),
         _ => Constant::F32(generator.randn(numel)),
     };

@@ -146,6 +146,16 @@ pub trait Backend {
         self.run(Op::Max { axis }, &[x])
     }
 
+    /// [`Op::ArgMax`].
+    fn arg_max(&self, x: &Self::Value, axis: usize) -> Result<Self::Value> {
+        self.run(Op::ArgMax { axis }, &[x])
+    }
+
+    /// [`Op::Largest`].
+    fn largest(&self, x: &Self::Value, axis: usize, count: usize) -> Result<Self::Value> {
+        self.run(Op::Largest { axis, count }, &[x])
+    }
+
     /// [`Op::Reshape`].
     fn reshape(&self, x: &Self::Value, to: &[Extent]) -> Result<Self::Value> {
         self.run(Op::Reshape(to.to_vec()), &[x])

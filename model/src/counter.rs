@@ -256,6 +256,20 @@ pub fn vision(config: &VisionConfig, [height, width]: [usize; 2]) -> Result<Repo
     })
 }
 
+/// Counts a prompt of so many tokens routed, from its ids on.
+pub fn prompt_router(
+    sentence: &SentenceConfig,
+    config: &RouterConfig,
+    layout: &VectorLayout,
+    tokens: usize,
+) -> Result<Report> {
+    count(|tracer, params| {
+        let ids = input(Dtype::I64, &[1, tokens]);
+        let embedding = SentenceEncoder::new(sentence, params)?.forward(&Pass::plain(tracer), &ids, &ids)?;
+        Router::new(config, layout, params)?.forward(tracer, &embedding).map(drop)
+    })
+}
+
 /// Counts an embedding routed.
 pub fn router(config: &RouterConfig, layout: &VectorLayout) -> Result<Report> {
     count(|tracer, params| {

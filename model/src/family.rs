@@ -140,6 +140,16 @@ impl FamilyFolder {
         &self.family
     }
 
+    /// Where its base is: a folder, or a Hugging Face id.
+    pub fn base(&self) -> String {
+        let source = &self.family.base.source;
+        let beside = self.root.join(source);
+        if beside.is_dir() {
+            return beside.display().to_string();
+        }
+        source.split('@').next().unwrap_or(source).to_owned()
+    }
+
     /// Its router.
     pub fn router(&self) -> Option<&RouterEntry> {
         self.family.router.as_ref()

@@ -3,6 +3,7 @@
 use crate::{
     op::{Conv2d, Extent, Op},
     shape::{Dim, Fact, Shape},
+    tensor::Dtype,
 };
 
 type Rule<T = Shape> = std::result::Result<T, String>;
@@ -30,13 +31,13 @@ pub fn infer(op: &Op, inputs: &[&Fact]) -> Rule<Fact> {
             broadcast(&x.shape, &second.shape)?
         }
         Op::Sum { axis } => replace(x, *axis, |_| Ok(Dim::Known(1)))?,
-        Op::Max { axis } => {
-            float(x)?;
-            replace(x, *axis, |dim| match dim.known() {
-                Some(0) => Err(format!("nothing is the largest along dimension {axis}, which is empty")),
-                _ => Ok(Dim::Known(1)),
-            })?
+        Op::Max { axis } => largest(x, *axis, 1)?,
+        Op::ArgMax { axis } => {
+            let mut shape = largest(x, *axis, 1)?;
+            shape.remove(*axis);
+            shape
         }
+        Op::Largest { axis, count } => largest(x, *axis, *count)?,
         Op::Reshape(to) => reshape(x, to)?,
         Op::ReshapeLike => {
             let (from, to) = (Dim::product(&x.shape), Dim::product(&second.shape));
@@ -72,7 +73,11 @@ pub fn infer(op: &Op, inputs: &[&Fact]) -> Rule<Fact> {
         }
         Op::Cast(_) => x.shape.clone(),
     };
-    let dtype = if let Op::Cast(dtype) = op { *dtype } else { x.dtype };
+    let dtype = match op {
+        Op::Cast(dtype) => *dtype,
+        Op::ArgMax { .. } => Dtype::I64,
+        _ => x.dtype,
+    };
     Ok(Fact { dtype, shape })
 }
 
@@ -118,6 +123,17 @@ fn replace(x: &Fact, axis: usize, with: impl FnOnce(&Dim) -> Rule<Dim>) -> Rule 
     let dim = shape.get_mut(axis).ok_or(format!("no dimension {axis}"))?;
     *dim = with(dim)?;
     Ok(shape)
+}
+
+/// As many as there are of the largest along a dimension.
+fn largest(x: &Fact, axis: usize, count: usize) -> Rule {
+    float(x)?;
+    replace(x, axis, |dim| match dim.known() {
+        Some(length) if length < count => {
+            Err(format!("there are no {count} largest along dimension {axis}, which has {length}"))
+        }
+        _ => Ok(Dim::Known(count)),
+    })
 }
 
 fn linear(x: &Fact, weight: &Fact, bias: Option<&Fact>) -> Rule {

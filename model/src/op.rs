@@ -48,6 +48,18 @@ pub enum Op {
         /// The dimension.
         axis: usize,
     },
+    /// Number of the largest element along one dimension, which goes, as i64; the first of equals.
+    ArgMax {
+        /// The dimension.
+        axis: usize,
+    },
+    /// The `count` largest elements along one dimension, in descending order.
+    Largest {
+        /// The dimension, of at least `count` elements.
+        axis: usize,
+        /// How many.
+        count: usize,
+    },
     /// The same elements in row-major order under another shape; exactly one extent may be [`Extent::Rest`].
     Reshape(Vec<Extent>),
     /// `x`, `like`: `x` under the shape of `like`.
@@ -192,6 +204,8 @@ impl Op {
             Self::AtLeast(_) => "at_least",
             Self::Sum { .. } => "sum",
             Self::Max { .. } => "max",
+            Self::ArgMax { .. } => "arg_max",
+            Self::Largest { .. } => "largest",
             Self::Reshape(_) => "reshape",
             Self::ReshapeLike => "reshape_like",
             Self::Permute(_) => "permute",

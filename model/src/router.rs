@@ -9,6 +9,7 @@ use crate::{
     gating::{Entries, Gating, Relaxation},
     layers::Linear,
     noise::Generator,
+    op::Extent,
     params::Params,
     vector::VectorLayout,
 };
@@ -139,6 +140,38 @@ impl<B: Backend> Router<B> {
         let experts = self.gating.normalised(b, &self.gating.parts(b, &self.experts)?)?;
         b.linear(&self.gating.normalised(b, &gates)?, &experts, None)
     }
+
+    /// It, choosing between these of the experts alone, which are counted anew.
+    ///
+    /// # Errors
+    /// What the interpreter says.
+    pub fn between(self, b: &B, experts: &[usize]) -> Result<Self> {
+        let rows = b.constant(Constant::I64(experts.iter().map(|&i| i as i64).collect()), &[experts.len()])?;
+        Ok(Self { experts: b.embedding(&self.experts, &rows)?, ..self })
+    }
+
+    /// Sentences `[B, features]` to experts, of which there are at least two.
+    ///
+    /// # Errors
+    /// What the interpreter says.
+    pub fn choose(&self, b: &B, sentences: &B::Value) -> Result<Choice<B::Value>> {
+        let scores = self.forward(b, sentences)?;
+        let (first, second) = b.halves(&b.largest(&scores, 1, 2)?, 1)?;
+        let margin = b.add(&first, &b.affine(&second, -1.0, 0.0)?)?;
+        let (expert, margin) = (b.arg_max(&scores, 1)?, b.reshape(&margin, &[Extent::Keep(0)])?);
+        Ok(Choice { expert, scores, margin })
+    }
+}
+
+/// Where the prompts of a batch go.
+#[derive(Clone, Debug)]
+pub struct Choice<V> {
+    /// Number of the expert with the highest score, the first of equals: `[B]`.
+    pub expert: V,
+    /// What [`Router::forward`] gives: `[B, experts]`.
+    pub scores: V,
+    /// The highest score less the next one: `[B]`.
+    pub margin: V,
 }
 
 /// Which expert a prompt goes to.
@@ -235,7 +268,12 @@ mod tests {
             assert_eq!(routes[0], routes[1]);
             assert_eq!(routes[0].expert, expert, "{routes:?}");
             assert!(routes[0].margin > 0.0);
-            drop(router);
+            let choice = router.choose(&b, &sentences).unwrap();
+            assert_eq!(choice.expert.integers().unwrap(), [expert as i64; 2]);
+            assert_eq!(choice.margin.floats().unwrap(), [routes[0].margin; 2]);
+            // The same two the other way round.
+            let swapped = router.between(&b, &[1, 0]).unwrap().choose(&b, &sentences).unwrap();
+            assert_eq!(swapped.expert.integers().unwrap(), [1 - expert as i64; 2]);
             // 70 layers for widths, one for depths, and the experts: the published sizes.
             let specs = source.into_specs();
             assert_eq!(specs.len(), 2 * 71 + 1);

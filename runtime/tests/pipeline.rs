@@ -167,15 +167,15 @@ fn an_observer_hears_and_stops() {
     let mut listener = Listener::default();
     pipeline(None).generate(&request, &mut listener).unwrap();
     let expected = [
-        "Opening(TextEncoder)",
+        "Opening { component: TextEncoder, expert: None }",
         "Truncated 19925 75",
-        "Opening(Unet)",
-        "Step { call: 0, calls: 4, first: 0, batch: 1, pictures: 1 }",
-        "Step { call: 1, calls: 4, first: 0, batch: 1, pictures: 1 }",
-        "Step { call: 2, calls: 4, first: 0, batch: 1, pictures: 1 }",
-        "Step { call: 3, calls: 4, first: 0, batch: 1, pictures: 1 }",
-        "Step { call: 4, calls: 4, first: 0, batch: 1, pictures: 1 }",
-        "Opening(VaeDecoder)",
+        "Opening { component: Unet, expert: None }",
+        "Step { call: 0, calls: 4, first: 0, before: 0, batch: 1, pictures: 1 }",
+        "Step { call: 1, calls: 4, first: 0, before: 0, batch: 1, pictures: 1 }",
+        "Step { call: 2, calls: 4, first: 0, before: 0, batch: 1, pictures: 1 }",
+        "Step { call: 3, calls: 4, first: 0, before: 0, batch: 1, pictures: 1 }",
+        "Step { call: 4, calls: 4, first: 0, before: 0, batch: 1, pictures: 1 }",
+        "Opening { component: VaeDecoder, expert: None }",
         "Tile { tile: 1, tiles: 1, picture: 0, pictures: 1 }",
     ];
     assert_eq!(listener.events, expected);

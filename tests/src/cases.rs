@@ -124,11 +124,14 @@ fn elementwise(draw: &mut Draw) -> Vec<Case> {
         Unary::Harden,
     ];
     let unary = unary.map(Op::Unary);
+    let axis = draw.between(0, 2);
     let others = [
         Op::Affine { scale: 1.7, shift: -0.3 },
         Op::AtLeast(0.25),
         Op::Sum { axis: draw.between(0, 2) },
         Op::Max { axis: draw.between(0, 2) },
+        Op::ArgMax { axis },
+        Op::Largest { axis, count: draw.between(1, shape[axis]) },
         Op::Cast(Dtype::F32),
     ];
     let anywhere: Vec<Case> = unary.into_iter().chain(others).flat_map(|op| case(op, [draw.floats(&shape)])).collect();

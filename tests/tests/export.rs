@@ -4,7 +4,7 @@
 use anyhow::{Context, Result};
 use pleach_exporter::{
     error::Error,
-    export::{Exported, Options, export},
+    export::{Exported, Input, Options, export},
     graph::record,
     lower::{About, Layout, Target, fill_inline, lower},
     network::Network,
@@ -16,7 +16,7 @@ use pleach_model::{
     backend::Backend,
     checkpoint::{Checkpoint, NewTensor, write_safetensors},
     error,
-    manifest::{Bundle, Component, Depth, Flavour},
+    manifest::{Bundle, Component, Depth, Flavour, Precision},
     shape::{Dim, Fact},
     sites::{Pass, Site, Sites},
     tensor::Dtype,
@@ -45,15 +45,15 @@ fn engine() -> Engine {
     Engine::start(&Default::default()).unwrap()
 }
 
-fn options(precision: Dtype) -> Options {
-    Options { precision, variant: None, overwrite: false, verify: None }
+fn options(precision: Precision) -> Options {
+    Options { precision, ..Options::default() }
 }
 
 /// A bundle in a folder of its own.
 fn exported(variant: &str, options: &Options) -> (TempDir, Exported) {
     let folder = tempfile::tempdir().unwrap();
     let pipeline = fixtures::path(variant).join("pipeline");
-    let exported = export(&pipeline, &folder.path().join("bundle"), options, &()).unwrap();
+    let exported = export(&Input::checkpoint(&pipeline), &folder.path().join("bundle"), options, &()).unwrap();
     (folder, exported)
 }
 
@@ -131,7 +131,7 @@ impl Networks for Graphs {
 #[test]
 fn both_flavours_compute_what_diffusers_does() {
     for variant in VARIANTS {
-        let (folder, exported) = exported(variant, &options(Dtype::F32));
+        let (folder, exported) = exported(variant, &options(Precision::F32));
         for flavour in [Flavour::Portable, Flavour::Cpu] {
             let mut graphs =
                 Graphs::open(&folder.path().join("bundle"), exported.manifest().unwrap(), flavour).unwrap();
@@ -175,7 +175,7 @@ fn every_block_computes_what_diffusers_does() {
         })
         .unwrap();
         let checkpoint = stored.weights(None).unwrap();
-        let tensors = checkpoint.bind(&network.checkpoint().unwrap(), network.spelling()).unwrap();
+        let tensors = network.bind(std::slice::from_ref(&checkpoint)).unwrap();
         let (folder, layout) = (tempfile::tempdir().unwrap(), Layout::of(&graph));
         let data = folder.path().join("model.onnx_data");
         let written = weights::write(&graph, &layout, &tensors, &data, &()).unwrap();
@@ -204,7 +204,7 @@ fn every_block_computes_what_diffusers_does() {
 #[test]
 fn what_is_verified_passes_in_both_precisions() {
     for variant in VARIANTS {
-        for precision in [Dtype::F32, Dtype::F16] {
+        for precision in [Precision::F32, Precision::F16] {
             let options = Options { verify: Some(engine()), ..options(precision) };
             let (folder, exported) = exported(variant, &options);
             assert_eq!(exported.differences.len(), 14, "seven graphs at two sizes");
@@ -239,7 +239,7 @@ fn contents(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 
 #[test]
 fn exporting_twice_gives_the_same_bytes() {
-    for precision in [Dtype::F32, Dtype::F16] {
+    for precision in [Precision::F32, Precision::F16] {
         let [(a, _), (b, _)] = [(); 2].map(|()| exported("sd2v", &options(precision)));
         let [a, b] = [a, b].map(|folder| contents(&folder.path().join("bundle")));
         assert_eq!(a.keys().collect::<Vec<_>>(), b.keys().collect::<Vec<_>>());
@@ -251,7 +251,7 @@ fn exporting_twice_gives_the_same_bytes() {
 
 #[test]
 fn the_manifest_lists_every_file_with_its_hash() {
-    let (folder, exported) = exported("sd2", &options(Dtype::F32));
+    let (folder, exported) = exported("sd2", &options(Precision::F32));
     let root = folder.path().join("bundle");
     let manifest = Bundle::read(&root).unwrap();
     assert_eq!(Some(&manifest), exported.manifest());
@@ -278,7 +278,8 @@ fn the_manifest_lists_every_file_with_its_hash() {
 
 #[test]
 fn half_precision_halves_the_weights_and_keeps_the_interface() {
-    let [(_a, full), (_b, half)] = [Dtype::F32, Dtype::F16].map(|precision| exported("sd2", &options(precision)));
+    let [(_a, full), (_b, half)] =
+        [Precision::F32, Precision::F16].map(|precision| exported("sd2", &options(precision)));
     let pairs = full
         .manifest()
         .unwrap()
@@ -288,7 +289,7 @@ fn half_precision_halves_the_weights_and_keeps_the_interface() {
         .zip(half.manifest().unwrap().components());
     for (full, (path, half)) in pairs {
         assert_eq!((&full.inputs, &full.outputs, full.parameters), (&half.inputs, &half.outputs, half.parameters));
-        let bytes = |component: &Component| component.weights.as_ref().unwrap().bytes as f64;
+        let bytes = |component: &Component| component.weights[0].bytes as f64;
         // Tensors begin at pages, and these are small.
         assert!(bytes(half) < 0.65 * bytes(&full), "{path}");
     }
@@ -341,7 +342,7 @@ fn every_tensor_that_does_not_fit_is_named_at_once() {
         (name != "quant_conv.bias").then_some((shape, numbers))
     });
     assert_eq!(
-        refused(&pipeline, &options(Dtype::F32)),
+        refused(&pipeline, &options(Precision::F32)),
         "unet/diffusion_pytorch_model.safetensors does not fit the network:\n  \
            1 missing:\n    conv_in.weight [16, 4, 3, 3]\n  \
            1 not as expected:\n    conv_out.bias: expected [4], found [2, 2]\n\
@@ -362,7 +363,7 @@ fn a_block_that_is_not_supported_is_refused_by_name() {
     let pipeline = copied("sd2");
     edit(pipeline.path().join("unet/config.json"), "\"DownBlock2D\"", "\"AttnDownBlock2D\"");
     assert_eq!(
-        refused(&pipeline, &options(Dtype::F32)),
+        refused(&pipeline, &options(Precision::F32)),
         "UNet2DConditionModel config: down_block_types: \"AttnDownBlock2D\" is not supported; supported: DownBlock2D, \
          CrossAttnDownBlock2D"
     );
@@ -376,7 +377,7 @@ fn networks_that_do_not_belong_together_are_refused() {
         fs::copy(other.join(file), pipeline.path().join("text_encoder").join(file)).unwrap();
     }
     assert_eq!(
-        refused(&pipeline, &options(Dtype::F32)),
+        refused(&pipeline, &options(Precision::F32)),
         "the UNet's cross_attention_dim is 32, the text encoder's hidden_size is 24: these networks do not belong together"
     );
 }
@@ -388,7 +389,7 @@ fn a_pickle_is_refused_with_the_way_out() {
     fs::remove_file(folder.join("diffusion_pytorch_model.safetensors")).unwrap();
     fs::write(folder.join("diffusion_pytorch_model.bin"), b"PK\x03\x04").unwrap();
     assert_eq!(
-        refused(&pipeline, &options(Dtype::F32)),
+        refused(&pipeline, &options(Precision::F32)),
         "unet/diffusion_pytorch_model.bin is a pickle, which can run code when it is opened; convert it to safetensors where you \
          trust it: in Python, `safetensors.torch.save_file(torch.load(FILE, weights_only=True), \"model.safetensors\")`, or \
          `save_pretrained` of its pipeline"
@@ -401,7 +402,7 @@ fn a_truncated_checkpoint_is_refused() {
     let file = pipeline.path().join("vae/diffusion_pytorch_model.safetensors");
     let bytes = fs::read(&file).unwrap();
     fs::write(&file, &bytes[..bytes.len() - 4]).unwrap();
-    let message = refused(&pipeline, &options(Dtype::F32));
+    let message = refused(&pipeline, &options(Precision::F32));
     assert!(message.starts_with("vae/diffusion_pytorch_model.safetensors is truncated: the tensor "), "{message}");
 }
 
@@ -415,7 +416,7 @@ fn a_weight_that_half_precision_cannot_hold_is_named() {
         Some((shape, numbers))
     });
     assert_eq!(
-        refused(&pipeline, &options(Dtype::F16)),
+        refused(&pipeline, &options(Precision::F16)),
         "the tensor mid_block.attentions.0.proj_out.weight holds 1e5, which f16 cannot represent: keep it in f32"
     );
 }
@@ -430,7 +431,7 @@ fn a_bundle_that_fails_verification_is_not_kept() {
         Some((shape, numbers))
     });
     let folder = tempfile::tempdir().unwrap();
-    let options = Options { verify: Some(engine()), ..options(Dtype::F32) };
+    let options = Options { verify: Some(engine()), ..options(Precision::F32) };
     let exported = export(pipeline.path(), &folder.path().join("bundle"), &options, &()).unwrap();
     assert_eq!(exported.folder, None);
     let failed = exported.differences.iter().filter(|difference| !difference.passed());
@@ -443,18 +444,19 @@ fn a_bundle_that_fails_verification_is_not_kept() {
 
 #[test]
 fn an_existing_folder_is_kept_unless_it_is_a_bundle_to_be_replaced() {
-    let (folder, _) = exported("sd2v", &options(Dtype::F32));
+    let (folder, _) = exported("sd2v", &options(Precision::F32));
     let (pipeline, bundle) = (fixtures::path("sd2v/pipeline"), folder.path().join("bundle"));
-    let overwriting = Options { overwrite: true, ..options(Dtype::F16) };
-    let again =
-        |options: &Options, to: &Path| export(&pipeline, to, options, &()).map(|exported| exported.manifest().cloned());
+    let overwriting = Options { overwrite: true, ..options(Precision::F16) };
+    let again = |options: &Options, to: &Path| {
+        export(&Input::checkpoint(&pipeline), to, options, &()).map(|exported| exported.manifest().cloned())
+    };
     assert_eq!(
-        again(&options(Dtype::F32), &bundle).unwrap_err().to_string(),
+        again(&options(Precision::F32), &bundle).unwrap_err().to_string(),
         format!("the folder {} is not empty: choose another or ask to overwrite it", bundle.display())
     );
     let replaced = again(&overwriting, &bundle).unwrap().unwrap();
     assert_eq!(replaced, Bundle::read(&bundle).unwrap());
-    assert_eq!(replaced.components.text_encoder.precision, Dtype::F16);
+    assert_eq!(replaced.components.text_encoder.precision, Precision::F16);
 
     let own = folder.path().join("photographs");
     fs::create_dir(&own).unwrap();
@@ -475,10 +477,12 @@ fn an_output_that_cannot_be_written_is_an_error() {
     let file = folder.path().join("file");
     fs::write(&file, b"").unwrap();
     let bundle = file.join("bundle");
-    let error = export(&fixtures::path("sd2/pipeline"), &bundle, &options(Dtype::F32), &()).unwrap_err();
+    let error =
+        export(&Input::checkpoint(fixtures::path("sd2/pipeline")), &bundle, &options(Precision::F32), &()).unwrap_err();
     let message = format!("cannot write into the folder {}: Not a directory (os error 20)", bundle.display());
     assert_eq!(error.to_string(), message);
-    let error = export(&fixtures::path("sd2/pipeline"), &file, &options(Dtype::F32), &()).unwrap_err();
+    let error =
+        export(&Input::checkpoint(fixtures::path("sd2/pipeline")), &file, &options(Precision::F32), &()).unwrap_err();
     assert_eq!(error.to_string(), format!("{} is a file, not a folder: choose another place", file.display()));
 }
 
@@ -504,7 +508,7 @@ fn an_interruption_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let stop = StopAfter(500_000, AtomicU64::new(0));
     let bundle = folder.path().join("bundle");
-    let result = export(&fixtures::path("sd2/pipeline"), &bundle, &options(Dtype::F32), &stop);
+    let result = export(&Input::checkpoint(fixtures::path("sd2/pipeline")), &bundle, &options(Precision::F32), &stop);
     assert!(matches!(result, Err(Error::Interrupted)), "{result:?}");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }

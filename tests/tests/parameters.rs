@@ -1,7 +1,7 @@
 //! Every parameter that was learnt is the same number in the weights that are saved, in what is loaded again, and in the exported graph.
 
 use anyhow::{Context, Result};
-use pleach_exporter::export::{Options, export};
+use pleach_exporter::export::{Input, Options, export};
 use pleach_model::{
     architecture::Architecture,
     checkpoint::Checkpoint,
@@ -101,8 +101,8 @@ fn learnt_saved_loaded_and_exported_they_are_the_same_bits() {
     assert!(variables(&loaded) == learnt, "other numbers were loaded");
 
     // The graph's initialisers; kernels of linear layers lie transposed in it.
-    let options = Options { precision: Dtype::F32, variant: None, overwrite: false, verify: None };
-    export(&path("pipeline"), &path("bundle"), &options, &()).unwrap();
+    let options = Options::default();
+    export(&Input::checkpoint(path("pipeline")), &path("bundle"), &options, &()).unwrap();
     let mut exported = initialisers(&path("bundle/unet")).unwrap();
     for (name, expected) in &learnt {
         let found = match exported.remove(name) {

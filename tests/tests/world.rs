@@ -4,8 +4,7 @@
 use anyhow::{Context, Result};
 use image::RgbImage;
 use pleach_evaluator::judge::{Asked, Classifier, HeadScore, Seen, score};
-use pleach_exporter::export::{Options, export};
-use pleach_model::tensor::Dtype;
+use pleach_exporter::export::{Input, Options, export};
 use pleach_runtime::{
     bundle::Bundle,
     engine::Engine,
@@ -21,7 +20,7 @@ const GUIDANCE: f64 = 2.0;
 const FRESH: u64 = 0x0074_6573_7400;
 
 fn exported(part: &Path, out: &Path) -> Result<()> {
-    export(part, out, &Options { precision: Dtype::F32, variant: None, overwrite: false, verify: None }, &())?;
+    export(&Input::checkpoint(part), out, &Options::default(), &())?;
     Ok(())
 }
 

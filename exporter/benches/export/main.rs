@@ -18,7 +18,7 @@ use pleach_model::{
     checkpoint::Checkpoint,
     counter::At,
     files::{AtomicFolder, Overwrite, digest_file},
-    tensor::Dtype,
+    manifest::Precision,
     unet::UNetConfig,
 };
 use serde::Serialize;
@@ -79,8 +79,8 @@ fn main() -> std::process::ExitCode {
         match &cli.job {
             None => bench(&cli, printer)?,
             Some(Job::Copy { from, to }) => copy(from, to)?,
-            Some(Job::F32 { from, to }) => export(from, to, Dtype::F32)?,
-            Some(Job::F16 { from, to }) => export(from, to, Dtype::F16)?,
+            Some(Job::F32 { from, to }) => export(from, to, Precision::F32)?,
+            Some(Job::F16 { from, to }) => export(from, to, Precision::F16)?,
         }
         Ok(ExitCode::Done)
     })
@@ -153,18 +153,19 @@ fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
 }
 
 /// What `pleach-export` does for a UNet: weights written and hashed while the checkpoint is hashed, both graphs, synced.
-fn export(from: &Path, to: &Path, precision: Dtype) -> anyhow::Result<()> {
+fn export(from: &Path, to: &Path, precision: Precision) -> anyhow::Result<()> {
     let config = UNetConfig::sd21_base();
     let network = Network::Unet { config, architecture: Architecture::full(), tokens: 77 };
     let checkpoint = Checkpoint::open(from)?;
-    let tensors = checkpoint.bind(&network.checkpoint()?, network.spelling())?;
+    let tensors = network.bind(std::slice::from_ref(&checkpoint))?;
     let plan = Plan::new(network, precision)?;
     let folder = AtomicFolder::create(to, Overwrite::Never)?;
     std::thread::scope(|scope| {
         let hashing = scope.spawn(|| digest_file(from));
         let written = plan.write_weights("model", &tensors, folder.path(), &())?;
         let source = hashing.join().map_err(|_| anyhow::anyhow!("hashing failed"))??;
-        let context = Context { counted_at: At::SD512, sources: vec![source.sha256], metadata: Vec::new() };
+        let context =
+            Context { counted_at: At::SD512, sources: vec![source.sha256], metadata: Vec::new(), data_files: &[] };
         plan.write_graphs("model", &context, &written, folder.path()).map_err(anyhow::Error::from)
     })?;
     folder.persist()?;

@@ -4,6 +4,7 @@ mod checkpoint;
 mod progress;
 mod report;
 
+use anyhow::{Context, ensure};
 use clap::{Parser, Subcommand, ValueEnum};
 use pleach_console::{
     CompletionArgs, ConsoleArgs, ExitCode, Interrupt, Printer, ReportArgs, ResultExt, completions, human,
@@ -11,15 +12,22 @@ use pleach_console::{
 };
 use pleach_exporter::{
     error::Error,
-    export::{Exported, Options, export},
+    export::{Exported, Input, Options, export},
 };
-use pleach_model::{files, tensor::Dtype};
+use pleach_model::{
+    family::FamilyFolder,
+    files,
+    manifest::{self, Precision},
+};
 use pleach_runtime::engine::{Engine, EngineOptions};
 use progress::Bars;
 use report::Report;
-use std::{path::PathBuf, time::Instant};
+use std::{
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
-/// Export a diffusers checkpoint to an ONNX bundle
+/// Export a family of experts, or a diffusers checkpoint, to an ONNX bundle
 #[derive(Parser)]
 #[command(name = "pleach-export", version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 struct Cli {
@@ -41,14 +49,21 @@ enum Command {
 
 #[derive(clap::Args)]
 struct Arguments {
-    /// Folder of a diffusers pipeline or of a classifier, or a Hugging Face id: org/name or org/name@revision
+    /// Folder of a family, of a diffusers pipeline or of a classifier, or a Hugging Face id: org/name or org/name@revision
+    #[arg(value_name = "FAMILY|CHECKPOINT")]
     checkpoint: String,
     /// Folder of the bundle; appears whole or not at all
     #[arg(short, long, value_name = "BUNDLE")]
     out: PathBuf,
     /// Type of the weights and of what the networks compute
-    #[arg(short, long, value_enum, default_value_t = Precision::F32)]
-    precision: Precision,
+    #[arg(short, long, value_enum, default_value_t = Weights::F32)]
+    precision: Weights,
+    /// Experts of a family to export; all by default
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    experts: Option<Vec<String>>,
+    /// The pipeline that a family was cut out of, where it is not where the family says: a folder or a Hugging Face id
+    #[arg(long, value_name = "CHECKPOINT")]
+    base: Option<String>,
     /// Weights to read where the checkpoint has several variants (fp16)
     #[arg(long)]
     variant: Option<String>,
@@ -64,7 +79,7 @@ struct Arguments {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum Precision {
+enum Weights {
     /// Single precision
     F32,
     /// Half precision, with softmax and the statistics of norms in single precision
@@ -90,25 +105,41 @@ fn classify(error: &anyhow::Error) -> Option<ExitCode> {
 
 fn run(arguments: &Arguments, output: &ReportArgs, printer: &Printer) -> anyhow::Result<ExitCode> {
     let start = Instant::now();
-    let checkpoint = checkpoint::resolve(&arguments.checkpoint, arguments.variant.as_deref(), printer)?;
+    let input = input(arguments, printer)?;
     let engine = EngineOptions { dylib: arguments.ort_lib.clone(), ..EngineOptions::default() };
     let options = Options {
         precision: match arguments.precision {
-            Precision::F32 => Dtype::F32,
-            Precision::F16 => Dtype::F16,
+            Weights::F32 => Precision::F32,
+            Weights::F16 => Precision::F16,
         },
         variant: arguments.variant.clone(),
+        experts: arguments.experts.clone(),
         overwrite: arguments.overwrite,
         verify: arguments.verify.then(|| Engine::start(&engine)).transpose()?,
     };
     let bars = Bars::new(printer, Interrupt::install(printer)?);
-    let exported = match export(&checkpoint, &arguments.out, &options, &bars) {
+    let exported = match export(&input, &arguments.out, &options, &bars) {
         Err(error @ Error::File(files::Error::Occupied { .. })) => Err(error).hint("--overwrite replaces a bundle"),
         other => Ok(other?),
     }?;
     drop(bars);
     report(&exported, output, start, printer)?;
     Ok(if exported.folder.is_some() { ExitCode::Done } else { ExitCode::No })
+}
+
+/// A family with its base, or a checkpoint.
+fn input(arguments: &Arguments, printer: &Printer) -> anyhow::Result<Input> {
+    let Arguments { checkpoint, base, variant, .. } = arguments;
+    let resolve = |name: &str| checkpoint::resolve(name, variant.as_deref(), printer);
+    let folder = Path::new(checkpoint);
+    if !folder.join(manifest::FILE_NAME).is_file() {
+        ensure!(base.is_none(), "{checkpoint} is no family: --base is for those");
+        return Ok(Input { checkpoint: resolve(checkpoint)?, family: None });
+    }
+    let family = FamilyFolder::open(folder)?;
+    let base = base.clone().unwrap_or_else(|| family.base());
+    let checkpoint = resolve(&base).context("cannot open the family's base; --base names another place for it")?;
+    Ok(Input { checkpoint, family: Some(family) })
 }
 
 fn report(exported: &Exported, output: &ReportArgs, start: Instant, printer: &Printer) -> anyhow::Result<()> {

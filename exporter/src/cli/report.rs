@@ -2,7 +2,10 @@
 
 use pleach_console::{Align, PrintError, Printer, Table, human};
 use pleach_exporter::{export::Exported, verify::Difference};
-use pleach_model::{counter::Macs, manifest::Component, tensor::Dtype};
+use pleach_model::{
+    counter::Macs,
+    manifest::{Component, Precision},
+};
 use serde::Serialize;
 use std::path::Path;
 
@@ -19,7 +22,7 @@ pub(super) struct Report<'a> {
 #[derive(Serialize)]
 struct Row<'a> {
     component: &'static str,
-    precision: Dtype,
+    precision: Precision,
     parameters: u64,
     macs: Macs,
     files: Vec<File<'a>>,
@@ -33,12 +36,14 @@ struct File<'a> {
 
 impl<'a> Report<'a> {
     pub fn new(exported: &'a Exported) -> Self {
-        let components = exported.components().into_iter().map(|(name, component)| Row::new(name, component));
-        Self {
-            bundle: exported.folder.as_deref(),
-            components: components.collect(),
-            verification: &exported.differences,
+        let mut components: Vec<Row<'_>> = Vec::new();
+        for (name, component) in exported.components() {
+            let mut row = Row::new(name, component);
+            // What experts share is told once.
+            row.files.retain(|file| components.iter().flat_map(|row| &row.files).all(|known| known.file != file.file));
+            components.push(row);
         }
+        Self { bundle: exported.folder.as_deref(), components, verification: &exported.differences }
     }
 
     /// Size of all networks together.

@@ -1,13 +1,13 @@
 //! A classifier, which belongs to no pipeline, as a graph of its own: `model.onnx` with its data file, and `config.json`.
 
 use super::{
-    Exported, NAME, Options, What,
+    Exported, Options, What,
     network::{Context, Plan},
     others::copy,
-    source::Part,
+    source::{NAME, Part},
 };
 use crate::{
-    error::{Error, Result},
+    error::Result,
     network::Network,
     verify::{Difference, verify},
     watch::{Stage, Watch},
@@ -38,17 +38,16 @@ pub(super) fn find(folder: &Path) -> Result<Option<pipeline::Network>> {
 pub(super) fn export(stored: pipeline::Network, out: &Path, options: &Options, watch: &dyn Watch) -> Result<Exported> {
     let network = Network::Classifier(VisionConfig::from_json(&stored.config)?);
     let root = stored.folder.clone();
-    let part = Part::open(stored, options.variant.as_deref(), vec![network.clone()])?;
-    let bound = part.checkpoint.bind(&network.checkpoint()?, network.spelling());
-    let tensors = bound.map_err(|mismatch| Error::Mismatch(vec![mismatch]))?;
+    let part = Part::open(&root, stored, options.variant.as_deref(), vec![network.clone()])?;
+    let tensors = part.bind()?;
     let plan = Plan::new(network, options.precision)?;
     let overwrite = if options.overwrite { Overwrite::IfItHolds("model.onnx") } else { Overwrite::Never };
     let folder = AtomicFolder::create(out, overwrite)?;
     watch.begin(Stage::Writing { bytes: plan.bytes() });
     let written = plan.write_weights(NAME, &tensors, folder.path(), watch)?;
-    let sources = part.files(&root)?.iter().map(|file| file.sha256).collect();
+    let sources = part.files()?.iter().map(|file| file.sha256).collect();
     let counted_at = At { height: SIDE, width: SIDE, tokens: 0 };
-    let context = Context { counted_at, sources, metadata: Vec::new() };
+    let context = Context { counted_at, sources, metadata: Vec::new(), data_files: &[] };
     let component = plan.write_graphs(NAME, &context, &written, folder.path())?;
     copy(&part.config_path, folder.path(), CONFIG.to_owned())?;
     let mut differences = Vec::new();

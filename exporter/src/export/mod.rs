@@ -10,37 +10,44 @@ pub use network::{Context, Plan};
 
 use crate::{
     error::{Error, Result},
+    network::Network,
     verify::{Difference, verify},
     watch::{Stage, Watch},
 };
 use pleach_model::{
     checkpoint::Bound,
+    family::FamilyFolder,
     files::{AtomicFolder, Overwrite, Sha256},
-    manifest::{self, Bundle, Component, Components, Expert, FileEntry, Kind, Producer, Provenance, Schema},
-    tensor::Dtype,
+    manifest::{self, Bundle, Component, Components, Expert, FileEntry, Kind, Precision, Producer, Provenance, Schema},
 };
 use pleach_runtime::engine::Engine;
-use source::{Part, Source};
+use source::{ExpertPart, NAME, Part, Source};
 use std::{
     panic::resume_unwind,
     path::{Path, PathBuf},
     thread,
 };
 
-/// Name of the one expert that a plain checkpoint has, and of the files of every network.
-const NAME: &str = "model";
-
 /// How a checkpoint is exported.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Type of the weights and of what the networks compute: f32 or f16.
-    pub precision: Dtype,
+    /// Type of the weights.
+    pub precision: Precision,
     /// Which weights of a checkpoint that has several (`fp16`).
     pub variant: Option<String>,
+    /// The experts of a family that are exported; all where none are named.
+    pub experts: Option<Vec<String>>,
     /// Whether a bundle that is there already is replaced.
     pub overwrite: bool,
     /// What to verify the bundle with, where that is wanted.
     pub verify: Option<Engine>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let precision = Precision::F32;
+        Self { precision, variant: None, experts: None, overwrite: false, verify: None }
+    }
 }
 
 /// What came of an export.
@@ -76,11 +83,12 @@ impl Exported {
     pub fn components(&self) -> Vec<(&'static str, &Component)> {
         match &self.what {
             What::Bundle(manifest) => {
-                let Components { text_encoder, unet, vae_decoder, vae_encoder } = &manifest.components;
+                let Components { text_encoder, unet, vae_decoder, vae_encoder, router } = &manifest.components;
                 let mut all = vec![("text_encoder", text_encoder)];
                 all.extend(unet.iter().map(|expert| ("unet", &expert.component)));
                 all.push(("vae_decoder", vae_decoder));
                 all.extend(vae_encoder.iter().map(|component| ("vae_encoder", component)));
+                all.extend(router.iter().map(|component| ("router", component)));
                 all
             }
             What::Classifier(component) => vec![("classifier", component)],
@@ -88,22 +96,50 @@ impl Exported {
     }
 }
 
-/// Writes the bundle of the diffusers pipeline in the folder `checkpoint`, or the graph of the classifier there. It appears whole or
-/// not at all.
+/// What is exported.
+#[derive(Clone, Debug)]
+pub struct Input {
+    /// Folder of a diffusers pipeline, or of a classifier.
+    pub checkpoint: PathBuf,
+    /// The experts that take the place of the pipeline's UNet.
+    pub family: Option<FamilyFolder>,
+}
+
+impl Input {
+    /// A pipeline or a classifier.
+    pub fn checkpoint(folder: impl Into<PathBuf>) -> Self {
+        Self { checkpoint: folder.into(), family: None }
+    }
+}
+
+/// Writes the bundle of a diffusers pipeline, or of a family's experts and router with everything else from the pipeline that they were cut
+/// out of; or the graph of a classifier. It appears whole or not at all.
 ///
 /// # Errors
-/// Whatever is wrong with the checkpoint, before anything is written; files that cannot be written; [`Error::Interrupted`].
-pub fn export(checkpoint: &Path, bundle: &Path, options: &Options, watch: &dyn Watch) -> Result<Exported> {
-    if let Some(network) = classifier::find(checkpoint)? {
+/// Whatever is wrong with the checkpoints, before anything is written; files that cannot be written; [`Error::Interrupted`].
+pub fn export(input: &Input, bundle: &Path, options: &Options, watch: &dyn Watch) -> Result<Exported> {
+    let Input { checkpoint, family } = input;
+    if family.is_none()
+        && let Some(network) = classifier::find(checkpoint)?
+    {
         return classifier::export(network, bundle, options, watch);
     }
-    let source = Source::open(checkpoint, options.variant.as_deref())?;
+    let chosen = options.experts.as_deref();
+    if let (Some(name), None) = (chosen.and_then(<[_]>::first), family) {
+        return Err(Error::NoFamily { checkpoint: checkpoint.clone(), name: name.clone() });
+    }
+    let source = Source::open(checkpoint, options.variant.as_deref(), family.as_ref(), chosen)?;
     let tensors = source.bind()?;
     let jobs = jobs(&source, &tensors, options.precision)?;
     let overwrite = if options.overwrite { Overwrite::IfItHolds(manifest::FILE_NAME) } else { Overwrite::Never };
     let folder = AtomicFolder::create(bundle, overwrite)?;
     watch.begin(Stage::Writing { bytes: jobs.iter().flat_map(|job| &job.plans).map(Plan::bytes).sum() });
-    let outcomes = jobs.iter().map(|job| job.write(&source, folder.path(), watch)).collect::<Result<Vec<_>>>()?;
+    let (mut outcomes, mut data_files) = (Vec::new(), Vec::new());
+    for job in &jobs {
+        let outcome = job.write(&source, &data_files, folder.path(), watch)?;
+        data_files.extend(outcome.components.iter().flat_map(|component| component.weights.clone()));
+        outcomes.push(outcome);
+    }
     let mut differences = Vec::new();
     if let Some(engine) = &options.verify {
         watch.begin(Stage::Verifying);
@@ -124,32 +160,47 @@ pub fn export(checkpoint: &Path, bundle: &Path, options: &Options, watch: &dyn W
     Ok(Exported { folder, what: What::Bundle(Box::new(manifest)), differences })
 }
 
-/// The networks of one checkpoint.
+/// The networks of one part.
 struct Job<'a> {
     part: &'a Part,
     tensors: &'a Bound<'a>,
     plans: Vec<Plan>,
 }
 
-fn jobs<'a>(source: &'a Source, tensors: &'a [Bound<'a>], precision: Dtype) -> Result<Vec<Job<'a>>> {
+/// The jobs in the order in which they are written: of the experts the default one first, because its files should stand alone.
+fn jobs<'a>(source: &'a Source, tensors: &'a [Bound<'a>], precision: Precision) -> Result<Vec<Job<'a>>> {
     let job = |(part, tensors): (&'a Part, &'a Bound)| {
-        let plans = part.networks.iter().map(|network| Plan::new(network.clone(), precision));
-        Ok(Job { part, tensors, plans: plans.collect::<Result<_>>()? })
+        let plan = |network: &Network| Plan::new(network.clone(), network.precision(precision));
+        Ok(Job { part, tensors, plans: part.networks.iter().map(plan).collect::<Result<_>>()? })
     };
-    source.parts.iter().zip(tensors).map(job).collect()
+    let mut jobs = source.parts.iter().zip(tensors).map(job).collect::<Result<Vec<_>>>()?;
+    jobs.sort_by_key(|job| job.part.expert.is_some() && job.part.stem() != NAME);
+    for i in 0..jobs.len() {
+        let (before, rest) = jobs.split_at_mut(i);
+        let Some(job) = rest.first_mut().filter(|job| job.part.expert.is_some()) else { continue };
+        let others = before.iter().filter(|job| job.part.expert.is_some());
+        let others: Vec<_> =
+            others.flat_map(|other| other.plans.iter().map(|plan| (plan, other.part.stem(), other.tensors))).collect();
+        for plan in &mut job.plans {
+            plan.share(job.tensors, &others)?;
+        }
+    }
+    Ok(jobs)
 }
 
 /// What a job has written, and from what.
 struct Outcome {
     components: Vec<Component>,
     checkpoint: Vec<FileEntry>,
+    expert: Option<ExpertPart>,
 }
 
 impl Job<'_> {
-    fn write(&self, source: &Source, root: &Path, watch: &dyn Watch) -> Result<Outcome> {
+    fn write(&self, source: &Source, data_files: &[FileEntry], root: &Path, watch: &dyn Watch) -> Result<Outcome> {
+        let stem = self.part.stem();
         let (written, checkpoint) = thread::scope(|scope| {
-            let hashing = scope.spawn(|| self.part.files(source.folder.root()));
-            let write = |plan: &Plan| plan.write_weights(NAME, self.tensors, root, watch);
+            let hashing = scope.spawn(|| self.part.files());
+            let write = |plan: &Plan| plan.write_weights(stem, self.tensors, root, watch);
             let written = self.plans.iter().map(write).collect::<Result<Vec<_>>>();
             let hashed = hashing.join().unwrap_or_else(|panic| resume_unwind(panic));
             Ok::<_, Error>((written?, hashed?))
@@ -158,34 +209,54 @@ impl Job<'_> {
         let mut components = Vec::new();
         for (plan, written) in self.plans.iter().zip(&written) {
             let metadata = source.metadata(plan.network());
-            let context = Context { counted_at: source.counted_at, sources: sources.clone(), metadata };
-            components.push(plan.write_graphs(NAME, &context, written, root)?);
+            let context = Context { counted_at: source.counted_at, sources: sources.clone(), metadata, data_files };
+            components.push(plan.write_graphs(stem, &context, written, root)?);
         }
-        Ok(Outcome { components, checkpoint })
+        Ok(Outcome { components, checkpoint, expert: self.part.expert.clone() })
     }
 }
 
 /// The manifest of what the jobs have written.
 fn assemble(source: &Source, outcomes: Vec<Outcome>, files: Vec<FileEntry>) -> Bundle {
-    let (components, checkpoint): (Vec<_>, Vec<_>) =
-        outcomes.into_iter().map(|outcome| (outcome.components, outcome.checkpoint)).unzip();
-    let mut components = components.into_iter().flatten();
-    let (Some(text_encoder), Some(unet), Some(vae_decoder)) = (components.next(), components.next(), components.next())
-    else {
-        unreachable!("a source has text encoder, UNet and both halves of the autoencoder, in this order");
+    let mut experts = Vec::new();
+    let (mut others, mut checkpoint) = (Vec::new(), Vec::new());
+    for outcome in outcomes {
+        checkpoint.extend(outcome.checkpoint);
+        match outcome.expert {
+            None => others.extend(outcome.components),
+            Some(ExpertPart { name, stem, suppressed, made }) => {
+                let of = |component| Expert { default: stem == NAME, name, component, suppressed, made };
+                experts.extend(outcome.components.into_iter().next().map(of));
+            }
+        }
+    }
+    // In the order of the family, which is that of the router's scores.
+    let place = |expert: &Expert| {
+        source.parts.iter().position(|part| part.expert.as_ref().is_some_and(|part| part.name == expert.name))
     };
-    let expert = Expert { name: NAME.to_owned(), default: true, component: unet };
+    experts.sort_by_key(place);
+    let everywhere = |concept: &&String| experts.iter().all(|expert| expert.suppressed.contains(concept));
+    let suppressed = experts.first().map_or(&[][..], |expert| &expert.suppressed).iter().filter(everywhere);
+    let suppressed = suppressed.cloned().collect();
+    let mut others = others.into_iter();
+    let (Some(text_encoder), Some(vae_decoder), Some(vae_encoder)) = (others.next(), others.next(), others.next())
+    else {
+        unreachable!("a source has a text encoder and both halves of the autoencoder, in this order");
+    };
     Bundle {
         schema: Schema,
         kind: Kind::Bundle,
         producer: Producer { name: "pleach-export".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
-        components: Components { text_encoder, vae_decoder, vae_encoder: components.next(), unet: vec![expert] },
+        components: Components {
+            text_encoder,
+            vae_decoder,
+            vae_encoder: Some(vae_encoder),
+            unet: experts,
+            router: others.next(),
+        },
         counted_at: source.counted_at,
         files,
-        suppressed: Vec::new(),
-        provenance: Provenance {
-            checkpoint: checkpoint.into_iter().flatten().collect(),
-            prediction_type: source.prediction_type,
-        },
+        suppressed,
+        provenance: Provenance { checkpoint, family: source.family, prediction_type: source.prediction_type },
     }
 }

@@ -3,7 +3,7 @@
 use crate::{
     error::Result,
     graph::Graph,
-    lower::{About, Layout, Target, fill_inline, lower},
+    lower::{About, Layout, Place, Target, Weight, fill_inline, lower},
     network::Network,
     watch::Watch,
     weights::{self, Written},
@@ -12,40 +12,41 @@ use pleach_model::{
     checkpoint::Bound,
     counter::At,
     files::{self, Sha256},
-    manifest::{self, Component, FileEntry},
+    manifest::{self, Component, FileEntry, Precision},
     shape::Fact,
-    tensor::Dtype,
 };
 use pleach_runtime::onnx::Message;
-use std::{fs, path::Path};
+use std::{collections::HashMap, fs, path::Path};
 
 /// A network that is recorded and laid out, and can be written.
 #[derive(Clone, Debug)]
 pub struct Plan {
     network: Network,
-    precision: Dtype,
+    precision: Precision,
     graph: Graph,
     layout: Layout,
 }
 
 /// What the caller knows about a network.
 #[derive(Clone, Debug)]
-pub struct Context {
+pub struct Context<'a> {
     /// Sizes that multiply-accumulates are counted at.
     pub counted_at: At,
     /// Hashes of the files that the weights came from.
     pub sources: Vec<Sha256>,
     /// More to be said in the graphs' metadata, in order.
     pub metadata: Vec<(String, String)>,
+    /// The data files of others that are written already.
+    pub data_files: &'a [FileEntry],
 }
 
 impl Plan {
-    /// Records a network whose weights, and whatever it computes, are of type `precision`.
+    /// Records a network whose weights are in `precision`.
     ///
     /// # Errors
     /// See [`Network::record`].
-    pub fn new(network: Network, precision: Dtype) -> Result<Self> {
-        let graph = network.record(precision)?;
+    pub fn new(network: Network, precision: Precision) -> Result<Self> {
+        let graph = network.record(precision.dtype())?;
         let layout = Layout::of(&graph);
         Ok(Self { network, precision, graph, layout })
     }
@@ -58,6 +59,29 @@ impl Plan {
     /// Bytes of the data file.
     pub fn bytes(&self) -> u64 {
         self.layout.bytes
+    }
+
+    /// Takes from the data files of others in the same folder the weights that are the same to the last bit: of each of them its plan, the
+    /// name that its files have, and its tensors.
+    ///
+    /// # Errors
+    /// A tensor that cannot be read.
+    pub fn share(&mut self, tensors: &Bound, others: &[(&Self, &str, &Bound)]) -> Result<()> {
+        let mut found = HashMap::new();
+        for weight in &self.layout.weights {
+            for (other, name, theirs) in others {
+                let same = |there: &&Weight| there.kind() == weight.kind();
+                let Some(there) = other.layout.weights.iter().find(same) else { continue };
+                if let Place::Data { offset } = there.place
+                    && weights::are_equal((&self.graph, weight, tensors), (&other.graph, there, theirs))?
+                {
+                    found.insert(weight.name.clone(), (data_file(name), offset));
+                    break;
+                }
+            }
+        }
+        self.layout.share(|weight| found.get(&weight.name).cloned());
+        Ok(())
     }
 
     /// Writes the data file `NAME.onnx_data` into the network's folder below `root`, which is made.
@@ -75,7 +99,7 @@ impl Plan {
     ///
     /// # Errors
     /// See [`lower`]; files that cannot be written.
-    pub fn write_graphs(&self, name: &str, context: &Context, written: &Written, root: &Path) -> Result<Component> {
+    pub fn write_graphs(&self, name: &str, context: &Context<'_>, written: &Written, root: &Path) -> Result<Component> {
         let Self { network, precision, graph, layout } = self;
         let write = |target: &Target| {
             let metadata = self.metadata(context, target);
@@ -90,9 +114,12 @@ impl Plan {
         };
         let graphs = network.targets().iter().map(write).collect::<Result<_>>()?;
         let report = network.count(context.counted_at)?;
+        let shared = layout.shared_files().into_iter().map(|name| network.file(name));
+        let shared = shared.filter_map(|file| context.data_files.iter().find(|entry| entry.file == file).cloned());
+        let own = written.data.map(|digest| FileEntry::new(network.file(&data_file(name)), digest));
         Ok(Component {
             graphs,
-            weights: written.data.map(|digest| FileEntry::new(network.file(&data_file(name)), digest)),
+            weights: own.into_iter().chain(shared).collect(),
             precision: *precision,
             parameters: report.parameters(),
             macs: report.macs(),
@@ -102,7 +129,7 @@ impl Plan {
     }
 
     /// What a graph says about itself, in the order in which it is written.
-    fn metadata(&self, context: &Context, target: &Target) -> Vec<(String, String)> {
+    fn metadata(&self, context: &Context<'_>, target: &Target) -> Vec<(String, String)> {
         let hashes = context.sources.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
         let own = [
             ("pleach.component", self.network.component().to_owned()),

@@ -13,12 +13,19 @@ pub(super) fn write_others(source: &Source, root: &Path) -> Result<Vec<FileEntry
     let mut entries = Vec::new();
     for part in &source.parts {
         for network in &part.networks {
-            entries.push(copy(&part.config_path, root, network.file("config.json"))?);
+            let file = network.file("config.json");
+            // Experts have one configuration.
+            if entries.iter().all(|entry: &FileEntry| entry.file != file) {
+                entries.push(copy(&part.config_path, root, file)?);
+            }
         }
     }
     entries.push(copy(&source.common.scheduler_path, root, "scheduler/scheduler_config.json".into())?);
     for (name, path) in files_of(&source.common.tokenizer)? {
         entries.push(copy(&path, root, format!("tokenizer/{name}"))?);
+    }
+    if let Some(tokenizer) = &source.router_tokenizer {
+        entries.push(copy(tokenizer, root, "router/tokenizer.json".into())?);
     }
     files::write(&root.join("model_index.json"), &bundle_index(source.folder.index()))?;
     entries.push(FileEntry::of(root, "model_index.json")?);

@@ -1,4 +1,4 @@
-//! The checkpoint as the exporter sees it: configurations read and compared, weights opened and matched, before anything else.
+//! What is exported, as the exporter sees it: configurations read and compared, weights opened and matched, before anything else.
 
 use crate::{
     error::{Error, Result},
@@ -6,39 +6,70 @@ use crate::{
 };
 use pleach_model::{
     architecture::Architecture,
-    checkpoint::{Bound, Checkpoint, Mismatch},
+    checkpoint::{Bound, Checkpoint},
     clip::ClipTextConfig,
     counter::At,
-    manifest::FileEntry,
+    family::{self, FamilyFolder},
+    files::Sha256,
+    manifest::{self, FamilyExpert, FileEntry},
     pipeline::{self, CheckpointPipeline, Common, PipelineFolder},
     schedule::PredictionType,
+    sentence::SentenceConfig,
     unet::UNetConfig,
     vae::VaeConfig,
+    vector::VectorLayout,
 };
 use std::path::{Path, PathBuf};
 
 /// The side of Stable Diffusion's latents, where a UNet's configuration does not say.
 const USUAL_SIDE: usize = 64;
+/// Name of the files of every network but the experts that are not the default one, and of the one expert that a plain checkpoint has.
+pub(super) const NAME: &str = "model";
 
-/// A diffusers pipeline whose configurations fit each other.
+/// A diffusers pipeline whose configurations fit each other, with its own UNet or with the experts of a family.
 pub(super) struct Source {
     pub folder: PipelineFolder,
     pub common: Common,
     pub prediction_type: PredictionType,
     pub counted_at: At,
-    /// Text encoder, UNet, autoencoder.
+    /// Hash of the family's manifest.
+    pub family: Option<Sha256>,
+    /// Text encoder, experts, autoencoder, router.
     pub parts: Vec<Part>,
+    /// The sentence encoder's tokenizer, where there is a router.
+    pub router_tokenizer: Option<PathBuf>,
 }
 
-/// A checkpoint and the networks that are in it.
+/// Networks that come from the same checkpoints.
 pub(super) struct Part {
-    pub checkpoint: Checkpoint,
     pub networks: Vec<Network>,
     pub config_path: PathBuf,
+    /// Where the paths of its files begin.
+    root: PathBuf,
+    /// One, or a router's two.
+    checkpoints: Vec<Checkpoint>,
+    /// What it is, where it is an expert.
+    pub expert: Option<ExpertPart>,
+}
+
+/// What is known of an expert beside its network.
+#[derive(Clone)]
+pub(super) struct ExpertPart {
+    pub name: String,
+    /// Name of its files.
+    pub stem: String,
+    pub suppressed: Vec<String>,
+    pub made: Vec<String>,
 }
 
 impl Source {
-    pub fn open(root: &Path, variant: Option<&str>) -> Result<Self> {
+    /// The pipeline in a folder; with a family, its experts instead of the pipeline's UNet: all, or those named.
+    pub fn open(
+        root: &Path,
+        variant: Option<&str>,
+        family: Option<&FamilyFolder>,
+        chosen: Option<&[String]>,
+    ) -> Result<Self> {
         let folder = PipelineFolder::open(root)?;
         let CheckpointPipeline { text_encoder, unet, vae, common } = folder.checkpoint()?;
         let failed = |source| pipeline::Error::Scheduler { path: common.scheduler_path.clone(), source };
@@ -52,12 +83,41 @@ impl Source {
         }
         let tokens = text.max_position_embeddings;
         let side = config.sample_size.unwrap_or(USUAL_SIDE);
-        let parts = vec![
-            Part::open(text_encoder, variant, vec![Network::TextEncoder(text)])?,
-            Part::open(unet, variant, vec![Network::Unet { config, architecture: Architecture::full(), tokens }])?,
-            Part::open(vae, variant, vec![Network::VaeDecoder(autoencoder.clone()), Network::VaeEncoder(autoencoder)])?,
-        ];
-        Ok(Self { folder, common, prediction_type, counted_at: At { height: side, width: side, tokens }, parts })
+        let open = |stored, networks| Part::open(root, stored, variant, networks);
+        let mut parts = vec![open(text_encoder, vec![Network::TextEncoder(text)])?];
+        let mut router = None;
+        match family {
+            None => {
+                let network = Network::Unet { config, architecture: Architecture::full(), tokens };
+                let expert = ExpertPart {
+                    name: NAME.to_owned(),
+                    stem: NAME.to_owned(),
+                    suppressed: Vec::new(),
+                    made: Vec::new(),
+                };
+                parts.push(Part { expert: Some(expert), ..open(unet, vec![network])? });
+            }
+            Some(family) => {
+                if *family.config() != config {
+                    return Err(Error::Base { family: family.root().to_owned(), base: root.to_owned() });
+                }
+                let numbers = numbers(family, chosen)?;
+                parts.extend(experts(family, &numbers, tokens)?);
+                router = router_part(family, numbers)?;
+            }
+        }
+        parts.push(open(vae, vec![Network::VaeDecoder(autoencoder.clone()), Network::VaeEncoder(autoencoder)])?);
+        let router_tokenizer = router.as_ref().map(|part| part.config_path.with_file_name("tokenizer.json"));
+        parts.extend(router);
+        Ok(Self {
+            folder,
+            common,
+            prediction_type,
+            counted_at: At { height: side, width: side, tokens },
+            family: family.map(|family| Ok::<_, Error>(manifest_hash(family.root())?)).transpose()?,
+            parts,
+            router_tokenizer,
+        })
     }
 
     /// The tensors of every part, in the order of the parts.
@@ -65,14 +125,12 @@ impl Source {
     /// # Errors
     /// [`Error::Mismatch`] with all that is wrong in any of them.
     pub fn bind(&self) -> Result<Vec<Bound<'_>>> {
-        let (mut bound, mut mismatches): (Vec<Bound>, Vec<Mismatch>) = Default::default();
+        let (mut bound, mut mismatches) = (Vec::new(), Vec::new());
         for part in &self.parts {
-            // Networks of one checkpoint agree on what it holds.
-            for network in part.networks.iter().take(1) {
-                match part.checkpoint.bind(&network.checkpoint()?, network.spelling()) {
-                    Ok(tensors) => bound.push(tensors),
-                    Err(mismatch) => mismatches.push(mismatch),
-                }
+            match part.bind() {
+                Ok(tensors) => bound.push(tensors),
+                Err(Error::Mismatch(more)) => mismatches.extend(more),
+                Err(other) => return Err(other),
             }
         }
         if mismatches.is_empty() { Ok(bound) } else { Err(Error::Mismatch(mismatches)) }
@@ -87,24 +145,104 @@ impl Source {
         };
         let implementation = "https://github.com/huggingface/diffusers";
         let pairs = [("modelspec.implementation", implementation), ("modelspec.prediction_type", prediction)];
-        let said = if matches!(network, Network::Unet { .. }) { 2 } else { 1 };
+        let said = match network {
+            Network::Unet { .. } => 2,
+            Network::Router { .. } => 0,
+            _ => 1,
+        };
         pairs[..said].iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
     }
 }
 
 impl Part {
-    pub fn open(stored: pipeline::Network, variant: Option<&str>, networks: Vec<Network>) -> Result<Self> {
-        Ok(Self { checkpoint: stored.weights(variant)?, networks, config_path: stored.config_path })
+    pub fn open(root: &Path, stored: pipeline::Network, variant: Option<&str>, networks: Vec<Network>) -> Result<Self> {
+        Ok(Self {
+            checkpoints: vec![stored.weights(variant)?],
+            networks,
+            config_path: stored.config_path,
+            root: root.to_owned(),
+            expert: None,
+        })
     }
 
-    /// The weight files, by their paths below `root`.
-    pub fn files(&self, root: &Path) -> Result<Vec<FileEntry>> {
+    /// The tensors of its networks, which agree on what their checkpoints hold.
+    pub fn bind(&self) -> Result<Bound<'_>> {
+        // A part has at least one network.
+        self.networks
+            .first()
+            .map_or_else(|| Err(Error::Mismatch(Vec::new())), |network| network.bind(&self.checkpoints))
+    }
+
+    /// Name of the files of its networks.
+    pub fn stem(&self) -> &str {
+        self.expert.as_ref().map_or(NAME, |expert| &expert.stem)
+    }
+
+    /// The weight files, by their paths below where they lie.
+    pub fn files(&self) -> Result<Vec<FileEntry>> {
         let relative = |path: &Path| {
-            let below = path.strip_prefix(root).unwrap_or(path);
+            let below = path.strip_prefix(&self.root).unwrap_or(path);
             below.components().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/")
         };
-        self.checkpoint.files().map(|path| Ok(FileEntry::of(root, relative(path))?)).collect()
+        let files = self.checkpoints.iter().flat_map(Checkpoint::files);
+        files.map(|path| Ok(FileEntry::of(&self.root, relative(path))?)).collect()
     }
+}
+
+/// The numbers of the experts that are exported, in the order of the family.
+fn numbers(family: &FamilyFolder, chosen: Option<&[String]>) -> Result<Vec<usize>> {
+    let all = &family.manifest().experts;
+    let Some(chosen) = chosen else { return Ok((0..all.len()).collect()) };
+    if let Some(unknown) = chosen.iter().find(|name| family.manifest().expert(name).is_none()) {
+        let known = all.iter().map(|expert| expert.name.clone()).collect();
+        return Err(Error::Expert { family: family.root().to_owned(), name: unknown.clone(), known });
+    }
+    Ok((0..all.len()).filter(|&i| all.get(i).is_some_and(|expert| chosen.contains(&expert.name))).collect())
+}
+
+fn experts(family: &FamilyFolder, numbers: &[usize], tokens: usize) -> Result<Vec<Part>> {
+    let all = &family.manifest().experts;
+    let chosen: Vec<(&FamilyExpert, &Architecture)> =
+        numbers.iter().filter_map(|&i| Some((all.get(i)?, family.architectures().get(i)?))).collect();
+    // The first of the largest.
+    let largest = chosen.iter().rev().max_by_key(|(expert, _)| expert.macs.exact).map(|(expert, _)| &expert.name);
+    let part = |(expert, architecture): &(&FamilyExpert, &Architecture)| {
+        let network = Network::Unet { config: family.config().clone(), architecture: (*architecture).clone(), tokens };
+        let stored = pipeline::Network::open(&family.unet(&expert.name))?;
+        let is_default = Some(&expert.name) == largest;
+        if !is_default && (expert.name == NAME || expert.name.contains('.')) {
+            return Err(Error::ExpertName { name: expert.name.clone() });
+        }
+        let about = ExpertPart {
+            name: expert.name.clone(),
+            stem: if is_default { NAME.to_owned() } else { expert.name.clone() },
+            suppressed: expert.suppressed.clone(),
+            made: expert.made.iter().map(|made| made.method.clone()).collect(),
+        };
+        Ok(Part { expert: Some(about), ..Part::open(family.root(), stored, None, vec![network])? })
+    };
+    chosen.iter().map(part).collect()
+}
+
+/// The family's router, where it has more than one expert to choose between.
+fn router_part(family: &FamilyFolder, experts: Vec<usize>) -> Result<Option<Part>> {
+    let Some(entry) = family.router().filter(|_| experts.len() > 1) else { return Ok(None) };
+    let stored = pipeline::Network::open(&family.root().join(family::ENCODER))?;
+    let sentence = SentenceConfig::from_json(&stored.config)?;
+    compare_router(sentence.hidden_size, entry.config.features)?;
+    let layout = VectorLayout::of(family.config())?;
+    let network = Network::Router { sentence, router: entry.config, layout, experts };
+    let mut part = Part::open(family.root(), stored, None, vec![network])?;
+    part.checkpoints.push(Checkpoint::open(&family.root().join(family::ROUTER))?);
+    Ok(Some(part))
+}
+
+fn manifest_hash(root: &Path) -> Result<Sha256> {
+    Ok(FileEntry::of(root, manifest::FILE_NAME)?.sha256)
+}
+
+fn compare_router(found: usize, expected: usize) -> Result<()> {
+    if found == expected { Ok(()) } else { Err(Error::SentenceEncoder { found, expected }) }
 }
 
 fn compare(field: &'static str, found: usize, other: &'static str, expected: usize) -> Result<()> {

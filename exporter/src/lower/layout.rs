@@ -4,7 +4,7 @@
 
 use crate::graph::{Graph, Origin, ValueId};
 use pleach_model::{op::Op, tensor::Dtype};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// Tensors from this size on are external: several providers want to see small constants in the graph itself.
 pub const INLINE_BELOW: u64 = 1024;
@@ -54,11 +54,35 @@ pub struct Weight {
     pub dtype: Dtype,
     /// Shape in this form.
     pub dims: Vec<usize>,
-    /// First byte in the data file; none where the numbers stand in the graph file.
-    pub offset: Option<u64>,
+    /// Where the numbers are.
+    pub place: Place,
+}
+
+/// Where the numbers of a weight are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In the graph file.
+    Graph,
+    /// In the graph's own data file.
+    Data {
+        /// First byte.
+        offset: u64,
+    },
+    /// In the data file of another graph in the same folder, which has the same weight.
+    Shared {
+        /// Name of the file.
+        file: String,
+        /// First byte.
+        offset: u64,
+    },
 }
 
 impl Weight {
+    /// What two weights must have in common to be written alike: name, form, type and shape.
+    pub fn kind(&self) -> (&String, Form, Dtype, &Vec<usize>) {
+        (&self.name, self.form, self.dtype, &self.dims)
+    }
+
     /// Size of the numbers.
     pub fn bytes(&self) -> u64 {
         (self.dims.iter().product::<usize>() * self.dtype.size()) as u64
@@ -108,13 +132,44 @@ impl Layout {
         while self.weights.iter().any(|weight| weight.name == name) {
             name.push('\'');
         }
-        let mut weight = Weight { name, value, form, dtype: fact.dtype, dims: form.dims(&shape), offset: None };
+        let place = Place::Graph;
+        let mut weight = Weight { name, value, form, dtype: fact.dtype, dims: form.dims(&shape), place };
         if weight.bytes() >= INLINE_BELOW {
-            let offset = self.bytes.next_multiple_of(ALIGNMENT);
-            weight.offset = Some(offset);
-            self.bytes = offset + weight.bytes();
+            weight.place = self.place(weight.bytes());
         }
         self.weights.push(weight);
+    }
+
+    /// Room in the data file.
+    fn place(&mut self, bytes: u64) -> Place {
+        let offset = self.bytes.next_multiple_of(ALIGNMENT);
+        self.bytes = offset + bytes;
+        Place::Data { offset }
+    }
+
+    /// Takes from other data files what lies there already: `shared` gives file and offset of a weight that is the same. The others move
+    /// together.
+    pub fn share(&mut self, shared: impl Fn(&Weight) -> Option<(String, u64)>) {
+        self.bytes = 0;
+        for i in 0..self.weights.len() {
+            let Some(weight) = self.weights.get(i).filter(|weight| weight.place != Place::Graph) else { continue };
+            let place = match shared(weight) {
+                Some((file, offset)) => Place::Shared { file, offset },
+                None => self.place(weight.bytes()),
+            };
+            if let Some(weight) = self.weights.get_mut(i) {
+                weight.place = place;
+            }
+        }
+    }
+
+    /// The data files of others that weights lie in, by name.
+    pub fn shared_files(&self) -> BTreeSet<&str> {
+        let files = self.weights.iter().filter_map(|weight| match &weight.place {
+            Place::Shared { file, .. } => Some(file.as_str()),
+            Place::Graph | Place::Data { .. } => None,
+        });
+        files.collect()
     }
 
     /// The weight that gives a value in a form.

@@ -10,7 +10,7 @@ mod rules;
 mod target;
 mod tensors;
 
-pub use layout::{ALIGNMENT, Form, INLINE_BELOW, Layout, Weight};
+pub use layout::{ALIGNMENT, Form, INLINE_BELOW, Layout, Place, Weight};
 pub use target::{AttentionForm, Target};
 pub use tensors::constant_bytes;
 
@@ -92,9 +92,12 @@ fn bind_output(builder: &mut Builder, output: &Output) -> Result<()> {
 
 fn initializer(weight: &Weight, data_file: &str) -> TensorProto {
     let (data_type, dims) = (tensors::data_type(weight.dtype), tensors::signed(&weight.dims));
-    match weight.offset {
-        Some(offset) => TensorProto::external(&weight.name, data_type, dims, data_file, offset, weight.bytes()),
-        None => TensorProto::inline(&weight.name, data_type, dims, Bytes::new()),
+    let external =
+        |file, offset| TensorProto::external(&weight.name, data_type, dims.clone(), file, offset, weight.bytes());
+    match &weight.place {
+        Place::Graph => TensorProto::inline(&weight.name, data_type, dims, Bytes::new()),
+        Place::Data { offset } => external(data_file, *offset),
+        Place::Shared { file, offset } => external(file, *offset),
     }
 }
 

@@ -42,6 +42,15 @@ pub(super) fn lower(b: &mut Builder, node: &Node) -> Rule {
         }
         Op::Sum { axis } => reduce(b, "ReduceSum", x, *axis),
         Op::Max { axis } => reduce(b, "ReduceMax", x, *axis),
+        Op::ArgMax { axis } => {
+            let attributes = vec![AttributeProto::int("axis", *axis as i64), AttributeProto::int("keepdims", 0)];
+            all(b, "ArgMax", &node.inputs, attributes)
+        }
+        Op::Largest { axis, count } => {
+            let (x, count) = (b.operand(x)?, b.whole(&[*count as i64]));
+            let attributes = vec![AttributeProto::int("axis", *axis as i64)];
+            Ok(b.emit_in("", "TopK", &[&x, &count], attributes, 2).swap_remove(0))
+        }
         Op::Reshape(to) => reshape(b, node, to),
         Op::ReshapeLike => {
             let name = b.operand(x)?;

@@ -37,6 +37,7 @@ impl Target {
         match self.flavour {
             Flavour::Portable => "portable",
             Flavour::Cpu => "cpu",
+            Flavour::Cuda => "cuda",
         }
     }
 
@@ -45,6 +46,7 @@ impl Target {
         match self.flavour {
             Flavour::Portable => "",
             Flavour::Cpu => ".cpu",
+            Flavour::Cuda => ".cuda",
         }
     }
 }

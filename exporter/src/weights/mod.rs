@@ -7,7 +7,7 @@ mod transpose;
 use crate::{
     error::{Error, Result},
     graph::{Graph, Origin},
-    lower::{Form, Layout, Weight, constant_bytes},
+    lower::{Form, Layout, Place, Weight, constant_bytes},
     watch::Watch,
 };
 use pleach_model::{
@@ -34,7 +34,7 @@ pub struct Written {
 /// A tensor that is missing, or holds a number that the precision asked for does not; errors of the file; an interruption.
 pub fn write(graph: &Graph, layout: &Layout, tensors: &Bound, path: &Path, watch: &dyn Watch) -> Result<Written> {
     let mut inline = HashMap::new();
-    for weight in layout.weights.iter().filter(|weight| weight.offset.is_none()) {
+    for weight in layout.weights.iter().filter(|weight| weight.place == Place::Graph) {
         let mut bytes = Vec::new();
         write_numbers(graph, weight, tensors, &mut bytes)?;
         inline.insert(weight.name.clone(), bytes.into());
@@ -44,7 +44,7 @@ pub fn write(graph: &Graph, layout: &Layout, tensors: &Bound, path: &Path, watch
     }
     let data = stream::write_hashed(path, watch, |out| {
         for weight in &layout.weights {
-            if let Some(offset) = weight.offset {
+            if let Place::Data { offset } = weight.place {
                 out.pad_to(offset).map_err(|source| copy_error(weight, source))?;
                 write_numbers(graph, weight, tensors, out)?;
             }
@@ -52,6 +52,28 @@ pub fn write(graph: &Graph, layout: &Layout, tensors: &Bound, path: &Path, watch
         Ok(())
     })?;
     Ok(Written { data: Some(data), inline })
+}
+
+/// Whether two weights of one kind have the same numbers, to the last bit as they are stored.
+///
+/// # Errors
+/// A tensor that is missing.
+pub fn are_equal(
+    (graph, weight, tensors): (&Graph, &Weight, &Bound),
+    (other, there, theirs): (&Graph, &Weight, &Bound),
+) -> Result<bool> {
+    let origin = |graph: &'_ Graph, weight: &Weight| graph.values.get(weight.value).map(|value| value.origin.clone());
+    Ok(match (origin(graph, weight), origin(other, there)) {
+        (Some(Origin::Parameter(a)), Some(Origin::Parameter(b))) => {
+            let (a, b) = (tensors.get(&a.name)?, theirs.get(&b.name)?);
+            let same = (a.dtype, a.shape, a.bytes) == (b.dtype, b.shape, b.bytes);
+            a.release();
+            b.release();
+            same
+        }
+        (Some(Origin::Constant(a)), Some(Origin::Constant(b))) => a == b,
+        _ => false,
+    })
 }
 
 fn write_numbers(graph: &Graph, weight: &Weight, tensors: &Bound, out: &mut dyn Write) -> Result<()> {

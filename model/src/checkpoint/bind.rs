@@ -10,9 +10,8 @@ const SHOWN: usize = 20;
 /// The tensors of one network: each that it expects, in the shape that it expects.
 #[derive(Debug)]
 pub struct Bound<'a> {
-    checkpoint: &'a Checkpoint,
     specs: Vec<TensorSpec>,
-    entries: Vec<&'a Entry>,
+    entries: Vec<(&'a Checkpoint, &'a Entry)>,
     by_name: HashMap<String, usize>,
 }
 
@@ -53,15 +52,25 @@ impl Checkpoint {
         let missing = expected.iter().zip(&found).filter(|(_, found)| found.is_none());
         mismatch.missing = missing.map(|(spec, _)| spec.clone()).collect();
         if mismatch.is_empty() {
-            let entries = found.into_iter().flatten().collect();
-            Ok(Bound { checkpoint: self, specs: expected.to_vec(), entries, by_name })
+            let entries = found.into_iter().flatten().map(|entry| (self, entry)).collect();
+            Ok(Bound { specs: expected.to_vec(), entries, by_name })
         } else {
             Err(mismatch)
         }
     }
 }
 
-impl Bound<'_> {
+impl<'a> Bound<'a> {
+    /// The tensors of a network that is made of two. Where both have a name, it stands for the second's.
+    #[must_use]
+    pub fn and(mut self, other: Bound<'a>) -> Self {
+        let before = self.specs.len();
+        self.by_name.extend(other.by_name.into_iter().map(|(name, i)| (name, before + i)));
+        self.specs.extend(other.specs);
+        self.entries.extend(other.entries);
+        self
+    }
+
     /// What the network expects, in its order: every tensor of it can be had.
     pub fn specs(&self) -> &[TensorSpec] {
         &self.specs
@@ -73,10 +82,11 @@ impl Bound<'_> {
     /// [`Error::NoTensor`](super::Error::NoTensor) for a name that is not among [`specs`](Self::specs).
     pub fn get(&self, name: &str) -> Result<TensorView<'_>> {
         let found = self.by_name.get(name).and_then(|&i| Some((self.specs.get(i)?, self.entries.get(i)?)));
-        let Some((spec, entry)) = found else {
-            return Err(super::Error::NoTensor { path: self.checkpoint.path.clone(), name: name.to_owned() });
+        let Some((spec, (checkpoint, entry))) = found else {
+            let path = self.entries.first().map_or_else(PathBuf::new, |(checkpoint, _)| checkpoint.path.clone());
+            return Err(super::Error::NoTensor { path, name: name.to_owned() });
         };
-        Ok(TensorView { name: &spec.name, shape: &spec.shape, ..self.checkpoint.view(entry)? })
+        Ok(TensorView { name: &spec.name, shape: &spec.shape, ..checkpoint.view(entry)? })
     }
 }
 

@@ -27,7 +27,7 @@ pub struct Bundle {
     pub counted_at: At,
     /// Every other file: configurations, tokenizer, scheduler.
     pub files: Vec<FileEntry>,
-    /// Concepts that the experts were trained not to generate.
+    /// Concepts that every expert was trained not to generate.
     pub suppressed: Vec<String>,
     /// What it was made from.
     pub provenance: Provenance,
@@ -44,8 +44,11 @@ pub struct Components {
     /// A picture to latents.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vae_encoder: Option<Component>,
-    /// The experts: UNets that share everything else.
+    /// The experts: UNets that share everything else, in the order of the router's scores.
     pub unet: Vec<Expert>,
+    /// Token ids of a prompt to the expert that draws it; none where the user chooses, or where there is one expert.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub router: Option<Component>,
 }
 
 /// One of the UNets.
@@ -59,6 +62,12 @@ pub struct Expert {
     pub default: bool,
     /// Its network.
     pub component: Component,
+    /// Concepts that it was trained not to generate.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub suppressed: Vec<String>,
+    /// The methods by which it was made, in order. The manifest of its family has their recipes, which may name people and places.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub made: Vec<String>,
 }
 
 /// A network, exported.
@@ -67,11 +76,12 @@ pub struct Expert {
 pub struct Component {
     /// Its graphs, all over the same weights, one per flavour.
     pub graphs: Vec<Graph>,
-    /// The external data of its graphs; none where the graphs hold all their weights.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub weights: Option<FileEntry>,
-    /// Floating-point type of the weights. A few may be kept wider.
-    pub precision: Dtype,
+    /// The external data of its graphs; none where the graphs hold all their weights. What several experts share lies in the file of the
+    /// first of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub weights: Vec<FileEntry>,
+    /// Type of most of the weights. A few may be kept wider.
+    pub precision: Precision,
     /// Number of parameters.
     pub parameters: u64,
     /// Multiply-accumulates of one pass at the manifest's `counted_at`, batch 1.
@@ -80,6 +90,49 @@ pub struct Component {
     pub inputs: Vec<Port>,
     /// What its graphs give, in order.
     pub outputs: Vec<Port>,
+}
+
+/// Type of a network's weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// Single precision.
+    F32,
+    /// Half precision.
+    F16,
+    /// Half precision with the range of single precision.
+    Bf16,
+    /// 8-bit whole numbers with a scale for each output channel; what lies between them is f32.
+    Int8,
+    /// 4-bit whole numbers with a scale for each block in linear layers, 8-bit ones in convolutions.
+    Int4,
+}
+
+impl Precision {
+    /// Type of what lies between the layers, and of the weights that are kept wide.
+    pub fn dtype(self) -> Dtype {
+        match self {
+            Self::F32 | Self::Int8 | Self::Int4 => Dtype::F32,
+            Self::F16 => Dtype::F16,
+            Self::Bf16 => Dtype::Bf16,
+        }
+    }
+
+    /// The precision of weights of a floating-point type; none for whole numbers.
+    pub fn of(dtype: Dtype) -> Option<Self> {
+        match dtype {
+            Dtype::F32 => Some(Self::F32),
+            Dtype::F16 => Some(Self::F16),
+            Dtype::Bf16 => Some(Self::Bf16),
+            Dtype::I64 | Dtype::I32 => None,
+        }
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
 }
 
 /// An ONNX graph.
@@ -105,6 +158,19 @@ pub enum Flavour {
     Portable,
     /// ONNX Runtime's CPU provider, with its own operators where they are faster.
     Cpu,
+    /// ONNX Runtime's CUDA provider, with its own operators where they are faster.
+    Cuda,
+}
+
+impl Flavour {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Portable, Self::Cpu, Self::Cuda];
+}
+
+impl fmt::Display for Flavour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
 }
 
 /// An input or output of a graph.
@@ -135,6 +201,9 @@ pub enum Dim {
 pub struct Provenance {
     /// The weight files, by their paths in the checkpoint's folder.
     pub checkpoint: Vec<FileEntry>,
+    /// SHA-256 of the manifest of the family that the experts came from; none for a plain pipeline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub family: Option<Sha256>,
     /// What the UNets predict.
     #[serde(with = "PredictionTypeName")]
     pub prediction_type: PredictionType,
@@ -178,13 +247,14 @@ impl Bundle {
 
     /// All networks, each with its path in the manifest, in the order of the manifest.
     pub fn components(&self) -> Vec<(String, &Component)> {
-        let Components { text_encoder, vae_decoder, vae_encoder, unet } = &self.components;
+        let Components { text_encoder, vae_decoder, vae_encoder, unet, router } = &self.components;
         let named = |name: &str, component| (format!("components.{name}"), component);
         let mut all = vec![named("text_encoder", text_encoder), named("vae_decoder", vae_decoder)];
         all.extend(vae_encoder.as_ref().map(|component| named("vae_encoder", component)));
         all.extend(
             unet.iter().enumerate().map(|(i, expert)| named(&format!("unet[{i}].component"), &expert.component)),
         );
+        all.extend(router.as_ref().map(|component| named("router", component)));
         all
     }
 
@@ -205,7 +275,8 @@ impl Bundle {
         for (path, component) in self.components() {
             let graphs = component.graphs.iter().enumerate();
             listed.extend(graphs.map(|(i, graph)| (format!("{path}.graphs[{i}]"), graph.entry())));
-            listed.extend(component.weights.iter().map(|entry| (format!("{path}.weights"), entry.clone())));
+            let weights = component.weights.iter().enumerate();
+            listed.extend(weights.map(|(i, entry)| (format!("{path}.weights[{i}]"), entry.clone())));
         }
         listed.extend(self.files.iter().enumerate().map(|(i, entry)| (format!("files[{i}]"), entry.clone())));
         listed
@@ -222,6 +293,9 @@ impl Manifest for Bundle {
         if defaults != 1 {
             return conflict("components.unet", format!("expected one default expert, found {defaults}"));
         }
+        if self.components.router.is_some() && experts.len() < 2 {
+            return conflict("components.router", "expected none where there is one expert".into());
+        }
         for (i, expert) in experts.iter().enumerate() {
             if experts.iter().take(i).any(|other| other.name == expert.name) {
                 let reason = format!("expected another name for each expert, found {:?} again", expert.name);
@@ -229,12 +303,8 @@ impl Manifest for Bundle {
             }
         }
         for (path, component) in self.components() {
-            if !component.precision.is_float() {
-                let reason = format!("expected f32, f16 or bf16, found {}", component.precision);
-                return conflict(&format!("{path}.precision"), reason);
-            }
             let of = |flavour| component.graphs.iter().filter(|graph| graph.flavour == flavour).count();
-            if of(Flavour::Portable) != 1 || of(Flavour::Cpu) > 1 {
+            if of(Flavour::Portable) != 1 || Flavour::ALL.into_iter().any(|flavour| of(flavour) > 1) {
                 let reason = "expected one portable graph and at most one of each other flavour".to_owned();
                 return conflict(&format!("{path}.graphs"), reason);
             }

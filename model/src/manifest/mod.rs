@@ -9,7 +9,7 @@ mod family;
 #[cfg(test)]
 mod tests;
 
-pub use bundle::{Bundle, Component, Components, Dim, Expert, Flavour, Graph, Port, Provenance};
+pub use bundle::{Bundle, Component, Components, Dim, Expert, Flavour, Graph, Port, Precision, Provenance};
 pub use family::{Base, Family, FamilyExpert, Made, RouterEntry};
 
 use crate::files::{self, Digest, Sha256, digest_file, is_plain_name, is_plain_path, read_bounded, resolve_inside};

@@ -23,8 +23,8 @@ fn component(folder: &str, name: &str) -> Component {
     let file = |end: &str| format!("{folder}/{name}{end}");
     Component {
         graphs: vec![graph(&file(".onnx"), Flavour::Portable), graph(&file(".cpu.onnx"), Flavour::Cpu)],
-        weights: Some(entry(&file(".onnx_data"))),
-        precision: Dtype::F16,
+        weights: vec![entry(&file(".onnx_data"))],
+        precision: Precision::F16,
         parameters: 865_910_724,
         macs: Macs { exact: 3, aptp: 4, linear_conv: 2 },
         inputs: vec![Port {
@@ -37,22 +37,30 @@ fn component(folder: &str, name: &str) -> Component {
 }
 
 fn bundle() -> Bundle {
-    let expert = |name: &str, default| Expert { name: name.to_owned(), default, component: component("unet", name) };
+    let expert = |name: &str, default| Expert {
+        name: name.to_owned(),
+        default,
+        component: component("unet", name),
+        suppressed: Vec::new(),
+        made: Vec::new(),
+    };
     Bundle {
         schema: Schema,
         kind: Kind::Bundle,
         producer: Producer { name: "pleach-export".to_owned(), version: "0.1.0".to_owned() },
         components: Components {
             text_encoder: component("text_encoder", "model"),
-            vae_decoder: Component { weights: None, ..component("vae_decoder", "model") },
+            vae_decoder: Component { weights: Vec::new(), ..component("vae_decoder", "model") },
             vae_encoder: None,
             unet: vec![expert("model", true), expert("small", false)],
+            router: None,
         },
         counted_at: At::SD512,
         files: vec![entry("unet/config.json")],
         suppressed: vec![],
         provenance: Provenance {
             checkpoint: vec![entry("unet/diffusion_pytorch_model.safetensors")],
+            family: None,
             prediction_type: PredictionType::VPrediction,
         },
     }
@@ -130,23 +138,23 @@ fn every_wrong_field_is_named() {
         ),
         (
             format!("{unet}/graphs/1/flavour"),
-            json!("cuda"),
-            "components.unet[0].component.graphs[1].flavour: unknown variant `cuda`, expected `portable` or `cpu`",
+            json!("metal"),
+            "components.unet[0].component.graphs[1].flavour: unknown variant `metal`, expected one of `portable`, `cpu`, `cuda`",
         ),
         (
-            format!("{unet}/weights/bytes"),
+            format!("{unet}/weights/0/bytes"),
             json!(-1),
-            "components.unet[0].component.weights.bytes: invalid value: integer `-1`, expected u64",
+            "components.unet[0].component.weights[0].bytes: invalid value: integer `-1`, expected u64",
         ),
         (
-            format!("{unet}/weights/file"),
+            format!("{unet}/weights/0/file"),
             json!("../model.onnx_data"),
-            "components.unet[0].component.weights.file: expected a plain path inside the folder, found \"../model.onnx_data\"",
+            "components.unet[0].component.weights[0].file: expected a plain path inside the folder, found \"../model.onnx_data\"",
         ),
         (
             format!("{unet}/precision"),
             json!("i64"),
-            "components.unet[0].component.precision: expected f32, f16 or bf16, found i64",
+            "components.unet[0].component.precision: unknown variant `i64`, expected one of `f32`, `f16`, `bf16`, `int8`, `int4`",
         ),
         (
             format!("{unet}/inputs/0/dims/1"),

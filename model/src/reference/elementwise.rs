@@ -87,6 +87,37 @@ pub(super) fn max(x: &Floats, axis: usize) -> ArrayD<f32> {
     row_major(x.fold_axis(Axis(axis), f32::NEG_INFINITY, |&a, b| larger(a, b)).insert_axis(Axis(axis)))
 }
 
+/// Numbers of a row from the largest down, the first of equals first; values that are not a number before all others.
+fn descending(row: &[f32]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..row.len()).collect();
+    order.sort_by(|&a, &b| match (row[a].is_nan(), row[b].is_nan()) {
+        (false, false) => row[b].total_cmp(&row[a]),
+        (a, b) => b.cmp(&a),
+    });
+    order
+}
+
+/// The rows along a dimension, in row-major order of the others.
+fn rows(x: &Floats, axis: usize) -> Vec<Vec<f32>> {
+    x.lanes(Axis(axis)).into_iter().map(|row| row.to_vec()).collect()
+}
+
+pub(super) fn arg_max(x: &Floats, axis: usize) -> ArrayD<i64> {
+    let first = |row: Vec<f32>| descending(&row).first().map_or(0, |&i| i as i64);
+    let mut shape = x.shape().to_vec();
+    shape.remove(axis);
+    // One number for each row.
+    ArrayD::from_shape_vec(shape, rows(x, axis).into_iter().map(first).collect()).unwrap_or_default()
+}
+
+pub(super) fn largest(x: &Floats, axis: usize, count: usize) -> ArrayD<f32> {
+    let mut result = x.slice_axis(Axis(axis), (0..count).into()).to_owned();
+    for (mut to, row) in result.lanes_mut(Axis(axis)).into_iter().zip(rows(x, axis)) {
+        to.iter_mut().zip(descending(&row)).for_each(|(to, i)| *to = row[i]);
+    }
+    row_major(result)
+}
+
 pub(super) fn cast(inputs: &[&Value], to: Dtype) -> Result<Data, String> {
     match inputs {
         [Value { data, .. }] => Ok(match (data, to.is_float()) {

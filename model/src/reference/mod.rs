@@ -59,6 +59,14 @@ impl Value {
         }
     }
 
+    /// The elements in row-major order, where they are whole numbers.
+    pub fn integers(&self) -> Option<&[i64]> {
+        match &self.data {
+            Data::Float(_) => None,
+            Data::Whole(array) => array.as_slice(),
+        }
+    }
+
     fn float(&self) -> Result<&ArcArray<f32, IxDyn>, String> {
         match &self.data {
             Data::Float(array) => Ok(array),
@@ -130,6 +138,8 @@ fn compute(op: &Op, inputs: &[&Value], shape: &[usize], dtype: Dtype) -> Result<
         Op::Binary(function) => elementwise::binary(inputs, *function, shape),
         Op::Sum { axis } => elementwise::sum(inputs, *axis),
         Op::Max { axis } => Ok(float(elementwise::max(operand(0)?, *axis))),
+        Op::ArgMax { axis } => Ok(Data::Whole(elementwise::arg_max(operand(0)?, *axis).into_shared())),
+        Op::Largest { axis, count } => Ok(float(elementwise::largest(operand(0)?, *axis, *count))),
         Op::Cast(to) => elementwise::cast(inputs, *to),
         Op::Reshape(_)
         | Op::ReshapeLike

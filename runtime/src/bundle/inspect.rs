@@ -10,9 +10,8 @@ use pleach_model::{
     counter::{self, At, Macs, Report},
     error::Result as CountResult,
     files::Sha256,
-    manifest::{self, Bundle as Manifest, Depth, FileEntry, Flavour, Port},
+    manifest::{self, Bundle as Manifest, Depth, FileEntry, Flavour, Port, Precision},
     samplers::SamplerKind,
-    tensor::Dtype,
 };
 use serde::Serialize;
 
@@ -46,7 +45,7 @@ pub struct Inspection {
 /// What is known of a network.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct NetworkInspection {
-    /// `text_encoder`, `unet`, `vae_decoder`, `vae_encoder`.
+    /// `text_encoder`, `unet`, `vae_decoder`, `vae_encoder`, `router`.
     pub component: &'static str,
     /// Name of the expert, for the UNets of a bundle.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -56,10 +55,10 @@ pub struct NetworkInspection {
     pub default: Option<bool>,
     /// The graphs, over the same weights.
     pub graphs: Vec<GraphInspection>,
-    /// File of the weights; none where the graph holds them.
-    pub weights: Option<FileSize>,
-    /// Floating-point type of the weights; for a pipeline without a manifest, of the outputs.
-    pub precision: Dtype,
+    /// Files of the weights, which experts may share; none where the graph holds them.
+    pub weights: Vec<FileSize>,
+    /// Type of the weights; for a pipeline without a manifest, of the outputs.
+    pub precision: Precision,
     /// Number of parameters; for a pipeline without a manifest, as its configuration has them.
     pub parameters: u64,
     /// Multiply-accumulates of one pass.
@@ -93,7 +92,7 @@ impl NetworkInspection {
     /// Bytes of the weights and of the largest graph over them: what a device needs of it.
     pub fn bytes(&self) -> u64 {
         let graph = self.graphs.iter().map(|graph| graph.file.bytes).max().unwrap_or(0);
-        graph + self.weights.as_ref().map_or(0, |weights| weights.bytes)
+        graph + self.weights.iter().map(|weights| weights.bytes).sum::<u64>()
     }
 }
 
@@ -134,8 +133,8 @@ impl Bundle {
             all.push(NetworkInspection { expert: Some(expert.name.clone()), default: Some(expert.default), ..network });
         }
         all.push(self.network("vae_decoder", &networks.vae_decoder)?);
-        if let Some(encoder) = &networks.vae_encoder {
-            all.push(self.network("vae_encoder", encoder)?);
+        for (name, component) in [("vae_encoder", &networks.vae_encoder), ("router", &networks.router)] {
+            all.extend(component.as_ref().map(|component| self.network(name, component)).transpose()?);
         }
         Ok(all)
     }
@@ -153,7 +152,7 @@ impl Bundle {
             expert: None,
             default: None,
             graphs: network.graphs.iter().map(graph).collect::<Result<_>>()?,
-            weights: network.weights.as_ref().map(file).transpose()?,
+            weights: network.weights.iter().map(file).collect::<Result<_>>()?,
             precision: network.precision,
             parameters: network.parameters,
             macs: network.macs,
@@ -180,10 +179,8 @@ impl Bundle {
             let graph = GraphFile::open(&self.folder, &format!("{component}/model.onnx"), None, &HostCache::off())?;
             let facts = graph.facts();
             producer.clone_from(&facts.producer);
-            let weights = graph.weight_file().and_then(|file| file.file_name()).map(|name| FileSize {
-                file: format!("{component}/{}", name.to_string_lossy()),
-                bytes: graph.weight_bytes(),
-            });
+            let weights = graph.weights().map(|(name, bytes)| FileSize { file: format!("{component}/{name}"), bytes });
+            let weights = weights.collect();
             networks.push(NetworkInspection {
                 component,
                 expert: None,
@@ -193,7 +190,11 @@ impl Bundle {
                     file: FileSize { file: graph.name().to_owned(), bytes: graph.bytes() },
                 }],
                 weights,
-                precision: facts.outputs.first().map_or(Dtype::F32, |output| output.dtype),
+                precision: facts
+                    .outputs
+                    .first()
+                    .and_then(|output| Precision::of(output.dtype))
+                    .unwrap_or(Precision::F32),
                 parameters: report.parameters(),
                 macs: report.macs(),
                 inputs: facts.inputs.iter().map(port).collect(),

@@ -18,7 +18,7 @@ use pleach_model::{
     clip::ClipTextConfig,
     error::Result as ConfigResult,
     files::{Digest, Sha256, read_bounded},
-    manifest::{self, Bundle as Manifest, Depth, FileEntry, Flavour},
+    manifest::{self, Bundle as Manifest, Depth, FileEntry, Flavour, Precision},
     pipeline::{OnnxNetwork, OnnxPipeline, PipelineFolder},
     schedule::Schedule,
     unet::UNetConfig,
@@ -52,6 +52,8 @@ pub struct GraphEntry {
     pub file: String,
     /// What it is written for.
     pub flavour: Flavour,
+    /// Type of the weights; nothing for a pipeline without a manifest.
+    pub precision: Option<Precision>,
     /// What it and its weights must be; nothing for a pipeline without a manifest.
     pub listed: Option<Listed>,
 }
@@ -167,8 +169,8 @@ impl Bundle {
         };
         let Some(manifest) = &self.manifest else {
             let file = format!("{}/model.onnx", component.folder());
-            return if expert.is_none() {
-                Ok(GraphEntry { file, flavour: Flavour::Portable, listed: None })
+            return if expert.is_none() && component != Component::Router {
+                Ok(GraphEntry { file, flavour: Flavour::Portable, precision: None, listed: None })
             } else {
                 Err(unknown())
             };
@@ -177,18 +179,19 @@ impl Bundle {
         let network = match component {
             Component::TextEncoder => &networks.text_encoder,
             Component::VaeDecoder => &networks.vae_decoder,
+            Component::Router => networks.router.as_ref().ok_or_else(unknown)?,
             Component::Unet => {
                 let expert = expert.map_or_else(|| manifest.default_expert(), |name| manifest.expert(name));
                 &expert.ok_or_else(unknown)?.component
             }
         };
         let graph = network.graph(Flavour::Cpu).or_else(|| network.graph(Flavour::Portable)).ok_or_else(unknown)?;
-        let weights = network.weights.as_ref().map(|entry| {
+        let weights = network.weights.iter().map(|entry| {
             let name = entry.file.rsplit('/').next().unwrap_or(&entry.file);
             (name.to_owned(), digest(entry))
         });
-        let listed = Some(Listed { graph: digest(&graph.entry()), weights });
-        Ok(GraphEntry { file: graph.file.clone(), flavour: graph.flavour, listed })
+        let listed = Some(Listed { graph: digest(&graph.entry()), weights: weights.collect() });
+        Ok(GraphEntry { file: graph.file.clone(), flavour: graph.flavour, precision: Some(network.precision), listed })
     }
 }
 

@@ -57,7 +57,7 @@ pub struct Args {
     #[arg(long, value_name = "NAME", value_parser = sampler())]
     sampler: Option<SamplerKind>,
 
-    /// Expert that draws [default: the bundle's own choice]
+    /// Expert that draws all prompts [default: the bundle's router chooses for each]
     #[arg(long, value_name = "NAME")]
     expert: Option<String>,
 
@@ -95,6 +95,10 @@ struct RuntimeArgs {
     /// Most memory to take, such as 2GB: opens one network at a time and decodes in tiles where that is needed
     #[arg(long, value_name = "SIZE", value_parser = super::bytes::parse)]
     max_memory: Option<u64>,
+
+    /// Most experts to keep open at one time, those used last [default: all, or what --max-memory allows]
+    #[arg(long, value_name = "N")]
+    max_resident: Option<NonZeroUsize>,
 
     /// Keep nothing on this device that would make the next start faster
     #[arg(long)]
@@ -134,7 +138,8 @@ pub fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitCode> {
     introduce(&bundle, args.expert.as_deref(), printer);
     let engine = Engine::start(&EngineOptions { dylib: args.runtime.ort_lib.clone(), threads: args.runtime.threads })?;
     let cache = if args.runtime.no_cache { HostCache::off() } else { HostCache::of_user(CACHE_LIMIT) };
-    let options = Options { expert: args.expert.clone(), max_memory: args.runtime.max_memory, cache };
+    let RuntimeArgs { max_memory, max_resident, .. } = args.runtime;
+    let options = Options { expert: args.expert.clone(), max_resident, max_memory, cache };
     let mut pipeline = Pipeline::open(bundle, &engine, options)?;
 
     let recipes = pipeline.recipes(&request)?;
@@ -214,8 +219,11 @@ fn request(args: &Args) -> anyhow::Result<Request> {
 fn introduce(bundle: &Bundle, expert: Option<&str>, printer: &Printer) {
     let mut what = bundle.name().to_owned();
     if let Some(manifest) = bundle.manifest() {
+        let routed = manifest.components.router.is_some() && expert.is_none();
         let expert = expert.map_or_else(|| manifest.default_expert(), |name| manifest.expert(name));
-        if let Some(expert) = expert {
+        if routed {
+            what += &format!(", {} experts behind a router", manifest.components.unet.len());
+        } else if let Some(expert) = expert {
             let parameters = human::count(expert.component.parameters);
             what += &format!(
                 ", expert {}: a UNet of {parameters} parameters in {}",

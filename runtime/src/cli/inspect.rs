@@ -2,7 +2,7 @@
 
 use super::source;
 use pleach_console::{Align, ExitCode, Printer, ReportArgs, Table, human};
-use pleach_model::manifest::{Flavour, Port};
+use pleach_model::manifest::Port;
 use pleach_runtime::{
     bundle::{Inspection, NetworkInspection},
     png::{self, Description},
@@ -151,11 +151,7 @@ fn title(network: &NetworkInspection) -> String {
 }
 
 fn flavours(network: &NetworkInspection) -> String {
-    let name = |flavour| match flavour {
-        Flavour::Portable => "portable",
-        Flavour::Cpu => "cpu",
-    };
-    network.graphs.iter().map(|graph| name(graph.flavour)).collect::<Vec<_>>().join(", ")
+    network.graphs.iter().map(|graph| graph.flavour.to_string()).collect::<Vec<_>>().join(", ")
 }
 
 /// `sample: f32 [batch, 4, height, width]`

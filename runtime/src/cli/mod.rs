@@ -10,6 +10,7 @@ mod output;
 mod prompts;
 #[cfg(feature = "hub")]
 mod pull;
+mod route;
 mod source;
 mod watch;
 
@@ -33,6 +34,8 @@ struct Cli {
 enum Command {
     /// Draw pictures from prompts
     Generate(Box<generate::Args>),
+    /// Say which expert of a bundle draws a prompt
+    Route(route::Args),
     /// Show what a bundle holds, or how a picture was made
     Inspect(inspect::Args),
     /// Download a model of Hugging Face, and say where it lies
@@ -51,6 +54,7 @@ pub fn main() -> std::process::ExitCode {
     let Cli { console, command } = Cli::parse();
     run_classified(&console, classify, |printer| match command {
         Command::Generate(args) => generate::run(&args, printer),
+        Command::Route(args) => route::run(&args, printer),
         Command::Inspect(args) => inspect::run(&args, printer),
         #[cfg(feature = "hub")]
         Command::Pull(args) => pull::run(&args, printer),

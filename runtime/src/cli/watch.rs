@@ -36,19 +36,22 @@ impl<'r> Watch<'r> {
 impl Observer for Watch<'_> {
     fn event(&mut self, event: Event<'_>) {
         match event {
-            Event::Opening(component) => match &self.progress {
-                Some(progress) => progress.message(format!("opening the {component}")),
-                None => self.printer.status("Opening", format_args!("the {component}")),
-            },
+            Event::Opening { component, expert } => {
+                let expert = expert.map_or_else(String::new, |expert| format!(" of {expert}"));
+                match &self.progress {
+                    Some(progress) => progress.message(format!("opening the {component}{expert}")),
+                    None => self.printer.status("Opening", format_args!("the {component}{expert}")),
+                }
+            }
             Event::Truncated { prompt, dropped, kept } => self.printer.warn(format_args!(
                 "the prompt {:?} is too long: {kept} tokens are read, the last {} are dropped",
                 excerpt(prompt),
                 human::exact(dropped as u64)
             )),
-            Event::Step { call, calls, first, batch, .. } => {
+            Event::Step { call, calls, first, before, batch, .. } => {
                 // What a sampler calls beyond its steps comes at the beginning, and counts for none.
                 let steps = call.saturating_sub(calls.saturating_sub(self.request.steps));
-                let position = first * self.request.steps + batch * steps;
+                let position = before * self.request.steps + batch * steps;
                 let title = self.title(first);
                 let progress = self.progress();
                 progress.message(title);

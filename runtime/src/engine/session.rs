@@ -17,8 +17,9 @@ use ort::session::{
 };
 use std::path::Path;
 
-/// Constants below this many bytes stay in the optimised graph.
-const INLINE: &str = "1024";
+/// Constants below this many bytes stay in the optimised graph. None: ONNX Runtime 1.30 does not write there what it packed of a matrix,
+/// expects it packed when it opens the graph, and faults when it runs it.
+const INLINE: &str = "0";
 
 /// Opens the session of a network.
 pub(super) fn open(engine: &Engine, graph: &GraphFile, options: &NetworkOptions) -> Result<Session> {
@@ -50,10 +51,10 @@ impl Opening<'_> {
         if !cache.takes(self.graph.bytes() + self.graph.weight_bytes()) {
             return Ok(None);
         }
-        let weights = self.graph.weight_file().map(|file| cache.digest(file)).transpose()?;
+        let weights = self.graph.weight_files().map(|file| Ok(cache.digest(file)?.sha256));
+        let weights = weights.collect::<Result<Vec<_>>>()?;
         let NetworkOptions { provider, dimensions, .. } = self.options;
-        let key =
-            Key::new(self.engine, *provider, dimensions, self.graph.sha256(), weights.map(|digest| digest.sha256));
+        let key = Key::new(self.engine, *provider, dimensions, self.graph.sha256(), weights);
         if let Some(session) = self.find(&key) {
             return Ok(Some(session));
         }

@@ -31,19 +31,20 @@ impl Denoised {
     }
 }
 
-/// Takes pictures through all calls of the sampler, in step. `first` is the index of the first in the request.
+/// Takes pictures through all calls of the sampler, in step. `first` is the index of the first in the request, `before` how many were
+/// denoised before.
 pub(super) fn denoise(
     unet: &mut Network,
     job: &Job<'_>,
     unconditional: Option<&Embedding>,
     pictures: &mut [Denoised],
-    first: usize,
+    (first, before): (usize, usize),
     observer: &mut dyn Observer,
 ) -> Result<()> {
     let Some(context) = pictures.first().map(|picture| picture.prompt.shape) else { return Ok(()) };
     let mut unet = Unet::bind(unet, job.latents, context)?;
     let (calls, batch, all) = (job.sampler.timesteps().len(), pictures.len(), job.request.pictures.len());
-    observer.event(Event::Step { call: 0, calls, first, batch, pictures: all });
+    observer.event(Event::Step { call: 0, calls, first, before, batch, pictures: all });
     for (call, &timestep) in job.sampler.timesteps().iter().enumerate() {
         for picture in &mut *pictures {
             let scale = job.sampler.input_scale(call);
@@ -65,7 +66,7 @@ pub(super) fn denoise(
             let next = trajectory.step(latents, predicted, &mut noise)?;
             *latents = next;
         }
-        observer.event(Event::Step { call: call + 1, calls, first, batch, pictures: all });
+        observer.event(Event::Step { call: call + 1, calls, first, before, batch, pictures: all });
     }
     let broken = pictures.iter().find(|picture| picture.latents.iter().any(|value| !value.is_finite()));
     broken.map_or(Ok(()), |picture| Err(Error::NotFinite { component: Component::Unet, seed: picture.seed }))

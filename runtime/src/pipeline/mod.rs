@@ -22,6 +22,7 @@ mod job;
 mod memory;
 mod networks;
 mod request;
+mod routing;
 mod size;
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,7 @@ mod tiles;
 pub use error::{Error, Result};
 pub use memory::MemoryError;
 pub use request::{Component, Drawn, Event, Observer, Picture, Request};
+pub use routing::Router;
 pub use size::{Size, SizeError};
 
 use crate::{
@@ -42,9 +44,10 @@ use crate::{
 use decode::Decoder;
 use denoise::{Denoised, denoise};
 use job::Job;
-use memory::{Needs, Plan};
+use memory::Plan;
 use networks::Networks;
-use pleach_model::tokenizer::Tokenizer;
+use pleach_model::{router::Route, tokenizer::Tokenizer};
+use std::num::NonZeroUsize;
 use text::{Embedding, Unconditional};
 
 /// Pictures that go through the networks together where only one network is open at a time: enough that opening costs little.
@@ -53,8 +56,10 @@ const PER_TURN: usize = 16;
 /// How a pipeline is opened.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// The expert that draws; the default one where none is named.
+    /// The expert that draws every prompt. Where none is named the bundle's router chooses for each, or the default one draws.
     pub expert: Option<String>,
+    /// The most experts that stay open at one time, those used last; all unless told otherwise.
+    pub max_resident: Option<NonZeroUsize>,
     /// The most memory that the process may take, in bytes.
     pub max_memory: Option<u64>,
     /// Where the optimised graphs are kept for the next time.
@@ -65,7 +70,7 @@ pub struct Options {
 #[derive(Debug)]
 pub struct Pipeline {
     bundle: Bundle,
-    expert: Option<String>,
+    max_resident: Option<NonZeroUsize>,
     max_memory: Option<u64>,
     runtime_version: String,
     tokenizer: Tokenizer,
@@ -79,7 +84,7 @@ impl Pipeline {
         let tokenizer = Tokenizer::clip(bundle.tokenizer(), bundle.text_encoder().max_position_embeddings)?;
         Ok(Self {
             networks: Networks::check(engine, &bundle, &options)?,
-            expert: options.expert.or_else(|| bundle.experts().first().map(|&name| name.to_owned())),
+            max_resident: options.max_resident,
             max_memory: options.max_memory,
             runtime_version: engine.dylib().version.clone(),
             tokenizer,
@@ -103,7 +108,8 @@ impl Pipeline {
         Ok(images)
     }
 
-    /// Draws all pictures of a request and hands each over as soon as it is ready, in order. An error of `take` ends the work.
+    /// Draws all pictures of a request and hands each over as soon as it is ready: those of one expert after those of another, each in
+    /// order. An error of `take` ends the work.
     pub fn generate_each<E: From<Error>>(
         &mut self,
         request: &Request,
@@ -113,27 +119,63 @@ impl Pipeline {
         let job = Job::new(&self.bundle, request)?;
         let plan = self.plan(&job)?;
         let round = if plan.turns { request.batch.max(PER_TURN) } else { request.batch };
-        for (number, pictures) in request.pictures.chunks(round).enumerate() {
-            let first = number * round;
-            let denoised = self.denoise(&job, &plan, pictures, first, observer)?;
-            let network = self.networks.get(Component::VaeDecoder, plan.turns, observer)?;
-            let mut decoder = Decoder::bind(network, &job, &plan.tiling, self.bundle.vae())?;
-            for (index, denoised) in (first..).zip(&denoised) {
-                let image = decoder.decode(denoised, index, observer)?;
-                take(Drawn { index, image })?;
+        let mut before = 0;
+        for (expert, pictures) in self.by_expert(request, &plan, observer)? {
+            for pictures in pictures.chunks(round) {
+                let denoised = self.denoise(&job, &plan, expert, (pictures, before), observer)?;
+                before += pictures.len();
+                let network = self.networks.vae_decoder(plan.turns, observer)?;
+                let mut decoder = Decoder::bind(network, &job, &plan.tiling, self.bundle.vae())?;
+                for (&index, denoised) in pictures.iter().zip(&denoised) {
+                    let image = decoder.decode(denoised, index, observer)?;
+                    take(Drawn { index, image })?;
+                }
             }
         }
         Ok(())
     }
 
+    /// Where a prompt goes; none where the bundle has no router, or the caller has chosen the expert.
+    pub fn route(&mut self, prompt: &str) -> Result<Option<Route>> {
+        self.networks.router(false).map(|router| router.route(prompt)).transpose()
+    }
+
+    /// Indices of pictures by the expert that draws them, experts in the order in which they are met.
+    fn by_expert(
+        &mut self,
+        request: &Request,
+        plan: &Plan,
+        observer: &mut dyn Observer,
+    ) -> Result<Vec<(usize, Vec<usize>)>> {
+        let mut groups: Vec<(usize, Vec<usize>)> = Vec::new();
+        for (index, picture) in request.pictures.iter().enumerate() {
+            if observer.cancelled() {
+                return Err(Error::Cancelled);
+            }
+            let router = self.networks.router(plan.turns);
+            let expert =
+                router.map(|router| router.route(&picture.prompt)).transpose()?.map_or(0, |route| route.expert);
+            match groups.iter_mut().find(|(known, _)| *known == expert) {
+                Some((_, pictures)) => pictures.push(index),
+                None => groups.push((expert, vec![index])),
+            }
+        }
+        Ok(groups)
+    }
+
     /// How each picture of a request is made.
-    pub fn recipes(&self, request: &Request) -> Result<Vec<Recipe>> {
+    pub fn recipes(&mut self, request: &Request) -> Result<Vec<Recipe>> {
         let job = Job::new(&self.bundle, request)?;
         let plan = self.plan(&job)?;
         let (height, width) = plan.tiling.tile();
         let pixels = |latents| u32::try_from(latents * self.bundle.vae().factor()).unwrap_or(u32::MAX);
         let tile = Size { width: pixels(width), height: pixels(height) };
-        let recipe = |picture: &Picture| Recipe {
+        let groups = self.by_expert(request, &plan, &mut ())?;
+        let expert = |index: usize| {
+            let (expert, _) = groups.iter().find(|(_, pictures)| pictures.contains(&index))?;
+            Some(self.networks.expert_name(*expert)?.to_owned())
+        };
+        let recipe = |(index, picture): (usize, &Picture)| Recipe {
             schema: Recipe::SCHEMA,
             prompt: picture.prompt.clone(),
             negative: request.negative.clone(),
@@ -143,39 +185,35 @@ impl Pipeline {
             guidance: request.guidance,
             size: job.size,
             tile: (plan.tiling.count() > 1).then_some(tile),
-            model: Model {
-                name: self.bundle.name().to_owned(),
-                sha256: self.bundle.sha256(),
-                expert: self.expert.clone(),
-            },
+            model: Model { name: self.bundle.name().to_owned(), sha256: self.bundle.sha256(), expert: expert(index) },
             software: Software {
                 pleach: env!("CARGO_PKG_VERSION").to_owned(),
                 onnxruntime: self.runtime_version.clone(),
             },
         };
-        Ok(request.pictures.iter().map(recipe).collect())
+        Ok(request.pictures.iter().enumerate().map(recipe).collect())
     }
 
     fn plan(&self, job: &Job<'_>) -> Result<Plan> {
         let [_, _, height, width] = job.latents;
-        let needs = Needs { bundle: &self.bundle, networks: self.networks.footprints() };
-        needs.plan(job.size, [height, width], self.max_memory)
+        let resident = self.max_resident.map_or(usize::MAX, NonZeroUsize::get);
+        self.networks.needs(&self.bundle).plan(job.size, [height, width], self.max_memory, resident)
     }
 
-    /// The latents of `pictures`, which begin with number `first` of the request.
+    /// The latents of these pictures of the request, which an expert draws when `before` others are done.
     fn denoise(
         &mut self,
         job: &Job<'_>,
         plan: &Plan,
-        pictures: &[Picture],
-        first: usize,
+        expert: usize,
+        (indices, before): (&[usize], usize),
         observer: &mut dyn Observer,
     ) -> Result<Vec<Denoised>> {
         let negative = &job.request.negative;
         let unconditional = job.guided.then(|| self.negative(negative, plan, observer)).transpose()?;
-        let mut denoised: Vec<Denoised> = Vec::with_capacity(pictures.len());
+        let mut denoised: Vec<Denoised> = Vec::with_capacity(indices.len());
         let mut last: Option<(&str, Embedding)> = None;
-        for Picture { prompt, seed } in pictures {
+        for Picture { prompt, seed } in indices.iter().filter_map(|&index| job.request.pictures.get(index)) {
             let embedding = match last.take() {
                 Some((text, embedding)) if text == prompt => embedding,
                 _ => self.encode(prompt, plan, observer)?,
@@ -184,9 +222,10 @@ impl Pipeline {
             last = Some((prompt, embedding));
         }
         let batch = job.request.batch;
-        let unet = self.networks.get(Component::Unet, plan.turns, observer)?;
-        for (number, pictures) in denoised.chunks_mut(batch).enumerate() {
-            denoise(unet, job, unconditional.as_ref(), pictures, first + number * batch, observer)?;
+        let unet = self.networks.expert(expert, plan.resident, plan.turns, observer)?;
+        let firsts = indices.iter().step_by(batch).zip((before..).step_by(batch));
+        for (pictures, (&first, before)) in denoised.chunks_mut(batch).zip(firsts) {
+            denoise(unet, job, unconditional.as_ref(), pictures, (first, before), observer)?;
         }
         Ok(denoised)
     }
@@ -204,7 +243,7 @@ impl Pipeline {
         if observer.cancelled() {
             return Err(Error::Cancelled);
         }
-        let network = self.networks.get(Component::TextEncoder, plan.turns, observer)?;
+        let network = self.networks.text_encoder(plan.turns, observer)?;
         text::encode(network, &self.tokenizer, prompt, observer)
     }
 }

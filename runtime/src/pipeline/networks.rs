@@ -1,72 +1,218 @@
-//! The three networks, opened when they are needed and closed when memory asks for it.
+//! The networks of a pipeline, opened when they are needed and closed when memory asks for it.
 
-use super::{Component, Event, Observer, Options, Result, memory::Footprint};
+use super::{
+    Component, Event, Observer, Options, Result,
+    memory::{Footprint, Needs},
+    routing::Router,
+};
 use crate::{
-    bundle::Bundle,
+    bundle::{Bundle, GraphEntry},
     engine::{Engine, GraphFile, Network, NetworkOptions},
 };
-use pleach_model::manifest::Flavour;
+use pleach_model::manifest::{Flavour, Precision};
+use std::path::PathBuf;
 
 #[derive(Debug)]
 pub(super) struct Networks {
     engine: Engine,
     options: NetworkOptions,
-    /// In the order of [`Component::ALL`].
-    slots: [Slot; 3],
+    folder: PathBuf,
+    text_encoder: Slot,
+    vae_decoder: Slot,
+    /// In the order of the bundle; one where the caller has chosen it.
+    experts: Vec<Slot>,
+    /// Numbers of the experts that are open, the one that was used last at the end.
+    recent: Vec<usize>,
+    /// None where the caller has chosen the expert, or the bundle has no router.
+    router: Option<Router>,
 }
 
 #[derive(Debug)]
 struct Slot {
-    graph: GraphFile,
-    flavour: Flavour,
+    /// Name of the expert.
+    name: Option<String>,
+    is_one_of_several: bool,
+    entry: GraphEntry,
+    /// Checked when it is first needed: the weights of an expert that draws nothing need not be hashed.
+    graph: Option<GraphFile>,
+    bytes: u64,
     network: Option<Network>,
 }
 
 impl Networks {
-    /// Checks the graphs and their weights. Nothing is opened.
+    /// Checks the graphs and their weights; of several experts only that they are there. Nothing is opened.
     pub fn check(engine: &Engine, bundle: &Bundle, options: &Options) -> Result<Self> {
-        let slot = |component| -> Result<Slot> {
-            let entry = bundle.graph(component, options.expert.as_deref())?;
-            let graph = GraphFile::open(bundle.folder(), &entry.file, entry.listed.as_ref(), &options.cache)
-                .map_err(crate::engine::Error::from)?;
-            Ok(Slot { graph, flavour: entry.flavour, network: None })
+        let network = NetworkOptions { cache: options.cache.clone(), ..NetworkOptions::default() };
+        let router = match options.expert {
+            None => Router::open(bundle, engine, &network)?,
+            Some(_) => None,
         };
-        let [text_encoder, unet, vae_decoder] = Component::ALL.map(slot);
-        let slots = [text_encoder?, unet?, vae_decoder?];
-        let options = NetworkOptions { cache: options.cache.clone(), ..NetworkOptions::default() };
-        Ok(Self { engine: engine.clone(), options, slots })
-    }
-
-    /// What each network takes once it is open. The CPU computes in f32, whatever the weights are stored in.
-    pub fn footprints(&self) -> [Footprint; 3] {
-        self.slots.each_ref().map(|slot| {
-            let stored = slot.graph.bytes() + slot.graph.weight_bytes();
-            let is_half = slot.graph.facts().outputs.iter().any(|output| output.dtype.size() == 2);
-            Footprint {
-                // both, as long as it is being opened
-                weights: if is_half { 3 * stored } else { stored },
-                fused_attention: slot.flavour == Flavour::Cpu,
+        let slot = |component, expert: Option<&str>| {
+            let entry = bundle.graph(component, expert)?;
+            Slot::check(bundle, entry, expert.map(str::to_owned), expert.is_some() && router.is_some(), &network)
+        };
+        let experts = match &router {
+            Some(router) => {
+                router.experts().iter().map(|name| slot(Component::Unet, Some(name))).collect::<Result<_>>()?
             }
+            None => {
+                let name = options.expert.as_deref().or_else(|| bundle.experts().first().copied());
+                vec![slot(Component::Unet, name)?]
+            }
+        };
+        let [text_encoder, vae_decoder] =
+            [Component::TextEncoder, Component::VaeDecoder].map(|component| slot(component, None));
+        Ok(Self {
+            engine: engine.clone(),
+            folder: bundle.folder().to_owned(),
+            text_encoder: text_encoder?,
+            vae_decoder: vae_decoder?,
+            experts,
+            recent: Vec::new(),
+            router,
+            options: network,
         })
     }
 
-    /// The network, opened now if it is not open; the others are closed first if only one may be open.
-    pub fn get(&mut self, component: Component, alone: bool, observer: &mut dyn Observer) -> Result<&mut Network> {
-        if alone {
-            self.slots
-                .iter_mut()
-                .zip(Component::ALL)
-                .filter(|(_, other)| *other != component)
-                .for_each(|(slot, _)| slot.network = None);
+    /// Name of an expert; none for a plain pipeline.
+    pub fn expert_name(&self, expert: usize) -> Option<&str> {
+        self.experts.get(expert)?.name.as_deref()
+    }
+
+    /// What the networks take once they are open.
+    pub fn needs<'b>(&self, bundle: &'b Bundle) -> Needs<'b> {
+        let router = Footprint { weights: self.router.as_ref().map_or(0, Router::bytes), fused_attention: false };
+        Needs {
+            bundle,
+            router,
+            text_encoder: self.text_encoder.footprint(),
+            vae_decoder: self.vae_decoder.footprint(),
+            experts: self.experts.iter().map(Slot::footprint).collect(),
         }
-        let slot = &mut self.slots[component as usize];
-        let network = match slot.network.take() {
+    }
+
+    /// The text encoder, opened now if it is not open; everything else is closed first if only one network may be open.
+    pub fn text_encoder(&mut self, alone: bool, observer: &mut dyn Observer) -> Result<&mut Network> {
+        if alone {
+            self.close_all_but(Component::TextEncoder, None);
+        }
+        self.text_encoder.open(Component::TextEncoder, &self.folder, &self.engine, &self.options, observer)
+    }
+
+    /// The decoder, as [`text_encoder`](Self::text_encoder).
+    pub fn vae_decoder(&mut self, alone: bool, observer: &mut dyn Observer) -> Result<&mut Network> {
+        if alone {
+            self.close_all_but(Component::VaeDecoder, None);
+        }
+        self.vae_decoder.open(Component::VaeDecoder, &self.folder, &self.engine, &self.options, observer)
+    }
+
+    /// The router, where prompts are routed.
+    pub fn router(&mut self, alone: bool) -> Option<&mut Router> {
+        if alone && self.router.is_some() {
+            self.close_all_but(Component::Router, None);
+        }
+        self.router.as_mut()
+    }
+
+    /// An expert, opened now if it is not open. At most `resident` experts are open at one time: those used last.
+    pub fn expert(
+        &mut self,
+        expert: usize,
+        resident: usize,
+        alone: bool,
+        observer: &mut dyn Observer,
+    ) -> Result<&mut Network> {
+        if alone {
+            self.close_all_but(Component::Unet, Some(expert));
+        }
+        self.recent.retain(|other| *other != expert);
+        while self.recent.len() >= resident.max(1) {
+            let oldest = self.recent.remove(0);
+            if let Some(slot) = self.experts.get_mut(oldest) {
+                slot.network = None;
+            }
+        }
+        self.recent.push(expert);
+        // A router names one of the experts, see its outputs' check.
+        let last = self.experts.len().saturating_sub(1);
+        self.experts[expert.min(last)].open(Component::Unet, &self.folder, &self.engine, &self.options, observer)
+    }
+
+    fn close_all_but(&mut self, component: Component, expert: Option<usize>) {
+        if component != Component::Router
+            && let Some(router) = &mut self.router
+        {
+            router.close();
+        }
+        if component != Component::TextEncoder {
+            self.text_encoder.network = None;
+        }
+        if component != Component::VaeDecoder {
+            self.vae_decoder.network = None;
+        }
+        for (i, slot) in self.experts.iter_mut().enumerate() {
+            if Some(i) != expert {
+                slot.network = None;
+            }
+        }
+        self.recent.retain(|other| Some(*other) == expert);
+    }
+}
+
+impl Slot {
+    fn check(
+        bundle: &Bundle,
+        entry: GraphEntry,
+        name: Option<String>,
+        is_one_of_several: bool,
+        options: &NetworkOptions,
+    ) -> Result<Self> {
+        if let Some(listed) = entry.listed.as_ref().filter(|_| is_one_of_several) {
+            let bytes = listed.check_sizes(bundle.folder(), &entry.file).map_err(crate::engine::Error::from)?;
+            return Ok(Self { name, is_one_of_several, entry, graph: None, bytes, network: None });
+        }
+        let graph = GraphFile::open(bundle.folder(), &entry.file, entry.listed.as_ref(), &options.cache)
+            .map_err(crate::engine::Error::from)?;
+        let bytes = graph.bytes() + graph.weight_bytes();
+        Ok(Self { name, is_one_of_several, entry, graph: Some(graph), bytes, network: None })
+    }
+
+    /// The CPU computes in f32 where weights are stored in halves.
+    fn footprint(&self) -> Footprint {
+        let is_half = matches!(self.entry.precision, Some(Precision::F16 | Precision::Bf16));
+        Footprint {
+            // both, as long as it is being opened
+            weights: if is_half { 3 * self.bytes } else { self.bytes },
+            fused_attention: self.entry.flavour == Flavour::Cpu,
+        }
+    }
+
+    fn open(
+        &mut self,
+        component: Component,
+        folder: &std::path::Path,
+        engine: &Engine,
+        options: &NetworkOptions,
+        observer: &mut dyn Observer,
+    ) -> Result<&mut Network> {
+        let network = match self.network.take() {
             Some(network) => network,
             None => {
-                observer.event(Event::Opening(component));
-                self.engine.open(&slot.graph, &self.options)?
+                observer.event(Event::Opening {
+                    component,
+                    expert: self.name.as_deref().filter(|_| self.is_one_of_several),
+                });
+                let graph = match &mut self.graph {
+                    Some(graph) => graph,
+                    unchecked => unchecked.insert(
+                        GraphFile::open(folder, &self.entry.file, self.entry.listed.as_ref(), &options.cache)
+                            .map_err(crate::engine::Error::from)?,
+                    ),
+                };
+                engine.open(graph, options)?
             }
         };
-        Ok(slot.network.insert(network))
+        Ok(self.network.insert(network))
     }
 }

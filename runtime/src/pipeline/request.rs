@@ -66,11 +66,13 @@ pub enum Component {
     Unet,
     /// Latents to a picture.
     VaeDecoder,
+    /// Token ids of a prompt to the expert that draws it.
+    Router,
 }
 
 impl Component {
-    /// All of them, in the order of their work.
-    pub const ALL: [Self; 3] = [Self::TextEncoder, Self::Unet, Self::VaeDecoder];
+    /// Those that draw, in the order of their work.
+    pub const DRAWING: [Self; 3] = [Self::TextEncoder, Self::Unet, Self::VaeDecoder];
 
     /// Name of its folder in an ONNX pipeline.
     pub fn folder(self) -> &'static str {
@@ -78,6 +80,7 @@ impl Component {
             Self::TextEncoder => "text_encoder",
             Self::Unet => "unet",
             Self::VaeDecoder => "vae_decoder",
+            Self::Router => "router",
         }
     }
 }
@@ -88,6 +91,7 @@ impl fmt::Display for Component {
             Self::TextEncoder => "text encoder",
             Self::Unet => "UNet",
             Self::VaeDecoder => "VAE decoder",
+            Self::Router => "router",
         })
     }
 }
@@ -97,7 +101,12 @@ impl fmt::Display for Component {
 #[non_exhaustive]
 pub enum Event<'a> {
     /// A network is about to be opened.
-    Opening(Component),
+    Opening {
+        /// Which.
+        component: Component,
+        /// Name of the expert, for a UNet of several.
+        expert: Option<&'a str>,
+    },
     /// A prompt (or the negative prompt) was too long for the text encoder.
     Truncated {
         /// The text.
@@ -115,6 +124,8 @@ pub enum Event<'a> {
         calls: usize,
         /// Index of the batch's first picture in the request.
         first: usize,
+        /// Pictures that were denoised before this batch.
+        before: usize,
         /// Pictures of the batch.
         batch: usize,
         /// Pictures of the request.

@@ -25,7 +25,7 @@ fn decode(tiling: &Tiling, latents: impl Fn(usize, f32, f32) -> f32) -> Vec<f32>
     let request = Request { pictures, size: Some(size), ..Request::default() };
     let job = Job::new(&bundle, &request).unwrap();
     let mut networks = Networks::check(&engine, &bundle, &Options::default()).unwrap();
-    let network = networks.get(Component::VaeDecoder, true, &mut ()).unwrap();
+    let network = networks.vae_decoder(true, &mut ()).unwrap();
     let mut decoder = Decoder::bind(network, &job, tiling, bundle.vae()).unwrap();
     let at = |i: usize| latents(i / (48 * 80), (i / 80 % 48) as f32, (i % 80) as f32);
     let latents: Vec<f32> = (0..job.latents.iter().product()).map(at).collect();
@@ -77,15 +77,37 @@ const LATENTS: [usize; 2] = [128, 256];
 
 /// Networks of so many bytes each.
 fn needs(bundle: &Bundle, weights: [u64; 3]) -> Needs<'_> {
-    Needs { bundle, networks: weights.map(|weights| Footprint { weights, fused_attention: true }) }
+    let [text_encoder, unet, vae_decoder] = weights.map(|weights| Footprint { weights, fused_attention: true });
+    Needs { bundle, text_encoder, vae_decoder, router: Footprint::default(), experts: vec![unet] }
+}
+
+#[test]
+fn as_many_experts_stay_as_memory_allows() {
+    let bundle = bundle();
+    let expert = |megabytes: u64| Footprint { weights: megabytes << 20, fused_attention: true };
+    let needs = Needs { experts: [300, 900, 500, 700].map(expert).into(), ..needs(&bundle, [1 << 20, 0, 1 << 20]) };
+    let resident = |allowed, most| needs.plan(SIZE, LATENTS, allowed, most).map(|plan| (plan.turns, plan.resident));
+    assert_eq!(resident(None, usize::MAX).unwrap(), (false, 4));
+    assert_eq!(resident(None, 2).unwrap(), (false, 2));
+    assert_eq!(resident(None, 0).unwrap(), (false, 1));
+    let Err(Error::Memory(error)) = resident(Some(0), 4) else { panic!("nothing is enough") };
+    assert_eq!(error.component, Component::Unet);
+    // From one network at a time to all experts at once; whichever they are, the largest fit.
+    let megabytes: Vec<u64> = (0..4000).step_by(20).collect();
+    let ways: Vec<_> = megabytes.iter().map(|more| resident(Some(error.least + (more << 20)), 4).unwrap()).collect();
+    let mut met = ways.clone();
+    met.dedup();
+    assert_eq!(met, [(true, 1), (false, 1), (false, 2), (false, 3), (false, 4)]);
+    let first = |way| megabytes[ways.iter().position(|found| *found == way).unwrap()];
+    assert_eq!(first((false, 3)) - first((false, 2)), 500);
 }
 
 #[test]
 fn more_memory_gives_larger_tiles_and_enough_gives_none() {
     let bundle = bundle();
     let needs = needs(&bundle, [1_000_000, 1_000_000, 500_000_000]);
-    let tile = |allowed| needs.plan(SIZE, LATENTS, Some(allowed)).map(|plan| (plan.turns, plan.tiling.tile()));
-    assert_eq!(needs.plan(SIZE, LATENTS, None).unwrap().tiling.tile(), (128, 256));
+    let tile = |allowed| needs.plan(SIZE, LATENTS, Some(allowed), 1).map(|plan| (plan.turns, plan.tiling.tile()));
+    assert_eq!(needs.plan(SIZE, LATENTS, None, 1).unwrap().tiling.tile(), (128, 256));
     let Err(Error::Memory(error)) = tile(0) else { panic!("nothing is enough") };
     assert_eq!(
         error.to_string(),
@@ -105,7 +127,7 @@ fn more_memory_gives_larger_tiles_and_enough_gives_none() {
 #[test]
 fn what_takes_most_is_named() {
     let bundle = bundle();
-    let named = |weights| match needs(&bundle, weights).plan(SIZE, LATENTS, Some(1)) {
+    let named = |weights| match needs(&bundle, weights).plan(SIZE, LATENTS, Some(1), 1) {
         Err(Error::Memory(error)) => error.component,
         other => panic!("{other:?}"),
     };

@@ -7,8 +7,7 @@ use pleach_evaluator::{
     frechet::{Gaussian, frechet_distance},
     judge::{Asked, Classifier, Seen, score},
 };
-use pleach_exporter::export::{self, export};
-use pleach_model::tensor::Dtype;
+use pleach_exporter::export::{self, Input, export};
 use pleach_runtime::engine::{Engine, EngineOptions};
 use pleach_trainer::world;
 use std::{collections::BTreeMap, path::Path};
@@ -43,8 +42,8 @@ impl Looker {
     /// A judge that cannot be exported or opened.
     pub fn open(base: &Path, work: &Path, drawn: usize) -> Result<Self> {
         let folder = work.join("judge");
-        let options = export::Options { precision: Dtype::F32, variant: None, overwrite: true, verify: None };
-        export(&base.join("judge"), &folder, &options, &())?;
+        let options = export::Options { overwrite: true, ..Default::default() };
+        export(&Input::checkpoint(base.join("judge")), &folder, &options, &())?;
         let engine = Engine::start(&EngineOptions::default())?;
         let mut classifier = Classifier::open(&engine, &folder)?;
         let pictures: Vec<RgbImage> = (0..COUNT).map(|index| world::sample(RENDERED, index).scene.draw()).collect();

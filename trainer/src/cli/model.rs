@@ -67,7 +67,7 @@ impl Model {
         let open = |teacher: &str| Base::open(&Wanted { teacher, ..*wanted }, printer);
         if folder.join(MANIFEST).is_file() {
             let family = FamilyFolder::open(folder)?;
-            let base = open(&if teacher.is_empty() { base_of(&family) } else { teacher.to_owned() })
+            let base = open(&if teacher.is_empty() { family.base() } else { teacher.to_owned() })
                 .context("cannot open the family's base; `teacher` in the recipe names another place for it")?;
             ensure!(
                 base.teacher.config() == family.config(),
@@ -158,16 +158,6 @@ pub(super) struct Step<'a> {
     pub recipe: Value,
     /// Names of what they were trained not to draw.
     pub concepts: Vec<String>,
-}
-
-/// Where a family says that its base is.
-fn base_of(family: &FamilyFolder) -> String {
-    let source = &family.manifest().base.source;
-    let beside = family.root().join(source);
-    if beside.is_dir() {
-        return beside.display().to_string();
-    }
-    source.split('@').next().unwrap_or(source).to_owned()
 }
 
 fn experts(family: &FamilyFolder, chosen: Option<&str>) -> anyhow::Result<Vec<Member>> {

@@ -54,6 +54,8 @@ pub(super) fn compute(op: &Op, inputs: &[&Tensor], shape: &[usize], dtype: Dtype
         Op::AtLeast(least) => x.f_clamp_min(rounded(dtype, *least)),
         Op::Sum { axis } => x.f_sum_dim_intlist([*axis as i64].as_slice(), true, kind(dtype)),
         Op::Max { axis } => x.f_amax([*axis as i64].as_slice(), true),
+        Op::ArgMax { axis } => x.f_argmax(*axis as i64, false),
+        Op::Largest { axis, count } => Ok(x.f_topk(*count as i64, *axis as i64, true, true)?.0),
         Op::Reshape(_) | Op::ReshapeLike => x.f_reshape(dims(shape)),
         Op::Permute(order) => x.f_permute(dims(order)),
         Op::Concat { axis } => Tensor::f_cat(inputs, *axis as i64),

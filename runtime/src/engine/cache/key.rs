@@ -6,7 +6,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// Counts the changes of what is written into an entry, and of the options that it is made with.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Everything that an optimised graph depends on: two starts with equal keys may share one.
 #[derive(Debug, Serialize)]
@@ -19,7 +19,7 @@ pub(in crate::engine) struct Key<'a> {
     provider: Provider,
     dimensions: &'a BTreeMap<String, usize>,
     graph: Sha256,
-    weights: Option<Sha256>,
+    weights: Vec<Sha256>,
 }
 
 impl<'a> Key<'a> {
@@ -28,7 +28,7 @@ impl<'a> Key<'a> {
         provider: Provider,
         dimensions: &'a BTreeMap<String, usize>,
         graph: Sha256,
-        weights: Option<Sha256>,
+        weights: Vec<Sha256>,
     ) -> Self {
         let runtime = [engine.dylib().version.as_str(), engine.build_info()];
         Self { format: FORMAT, runtime, cpu: cpu_features(), provider, dimensions, graph, weights }

@@ -58,6 +58,15 @@ fn written(path: &Path) -> std::time::SystemTime {
     fs::metadata(path).unwrap().modified().unwrap()
 }
 
+/// With its weights inside of the graph ONNX Runtime would lose what it made of a matrix, and the second start would end in a fault.
+#[test]
+fn small_matrices_are_kept_too() {
+    let world = World::new(8);
+    let plain = world.run(&HostCache::off());
+    assert_eq!(world.run(&world.cache), plain);
+    assert_eq!(world.run(&world.cache), plain);
+}
+
 #[test]
 fn the_second_start_finds_what_the_first_made() {
     let world = World::new(16);

@@ -4,7 +4,7 @@ use super::{GraphError, external::External};
 use crate::onnx::{
     AttributeProto, DataLocation, FunctionProto, GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto,
 };
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 /// Format versions that ONNX Runtime 1.30 takes.
 const IR_VERSIONS: (i64, i64) = (3, 13);
@@ -16,15 +16,13 @@ const OPSETS: (i64, i64) = (7, 26);
 pub(super) struct Findings {
     /// Version of the standard operators.
     pub opset: i64,
-    /// The one file beside the graph that tensors lie in.
-    pub location: Option<String>,
-    /// How long that file must be at least, and the tensor that ends there.
-    pub end: Option<(u64, String)>,
+    /// The files beside the graph that tensors lie in: how long each must be at least, and the tensor that ends there.
+    pub locations: BTreeMap<String, (u64, String)>,
 }
 
 /// Checks `model`, read from `file`.
 pub(super) fn check(file: &str, model: &ModelProto) -> Result<Findings, GraphError> {
-    let mut walk = Walk { file, locations: BTreeSet::new(), end: None };
+    let mut walk = Walk { file, locations: BTreeMap::new() };
     if model.ir_version == 0 {
         return Err(walk.problem("names no version of the ONNX format: it is not an ONNX graph, or not all of one"));
     }
@@ -37,13 +35,12 @@ pub(super) fn check(file: &str, model: &ModelProto) -> Result<Findings, GraphErr
     }
     walk.graph(model.graph.as_ref().ok_or_else(|| walk.problem("holds no graph"))?)?;
     model.functions.iter().try_for_each(|function| walk.function(function))?;
-    Ok(Findings { opset, location: walk.locations.pop_first(), end: walk.end })
+    Ok(Findings { opset, locations: walk.locations })
 }
 
 struct Walk<'a> {
     file: &'a str,
-    locations: BTreeSet<String>,
-    end: Option<(u64, String)>,
+    locations: BTreeMap<String, (u64, String)>,
 }
 
 impl Walk<'_> {
@@ -96,16 +93,10 @@ impl Walk<'_> {
         let failed =
             |problem| GraphError::External { graph: self.file.to_owned(), tensor: tensor.name.clone(), problem };
         let external = External::read(tensor).map_err(failed)?;
-        if let Some(other) = self.locations.first().filter(|other| **other != external.location) {
-            return Err(failed(format!(
-                "lies in {:?}, that of another in {other:?}: one file per graph is read",
-                external.location
-            )));
+        let last = self.locations.entry(external.location).or_default();
+        if last.0 <= external.end {
+            *last = (external.end, tensor.name.clone());
         }
-        if self.end.as_ref().is_none_or(|(end, _)| *end < external.end) {
-            self.end = Some((external.end, tensor.name.clone()));
-        }
-        self.locations.insert(external.location);
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! Opening a graph file safely.
 //!
 //! ONNX Runtime opens whatever file a graph names for its weights. Here the (small) graph is read and walked first: everything
-//! that it names must be one plain sibling file, long enough for what is declared to lie in it, and no link may lead out of the
+//! that it names must be a plain sibling file, long enough for what is declared to lie in it, and no link may lead out of the
 //! bundle. ONNX Runtime is then given the very bytes that were checked.
 
 mod check;
@@ -18,7 +18,7 @@ use crate::onnx::{Bytes, Message as _, ModelProto};
 use memmap2::Mmap;
 use pleach_model::files::{self, Digest, Sha256};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     fs::File,
     path::{Path, PathBuf},
 };
@@ -33,8 +33,28 @@ const LARGEST_READ: u64 = 16 << 20;
 pub struct Listed {
     /// The graph file.
     pub graph: Digest,
-    /// The file beside it that holds its weights: name and content.
-    pub weights: Option<(String, Digest)>,
+    /// The files beside it that hold its weights: names and contents.
+    pub weights: Vec<(String, Digest)>,
+}
+
+impl Listed {
+    /// Whether the graph `file` of the bundle in `root` and its weights are there and as long as the manifest says, without reading them:
+    /// how many bytes they have together.
+    ///
+    /// # Errors
+    /// [`GraphError::Files`], [`GraphError::Size`].
+    pub fn check_sizes(&self, root: &Path, file: &str) -> Result<u64, GraphError> {
+        let weights = self.weights.iter().map(|(name, expected)| (sibling(file, name), expected.bytes));
+        let mut all = 0;
+        for (file, expected) in [(file.to_owned(), self.graph.bytes)].into_iter().chain(weights) {
+            let found = size(&files::resolve_inside(root, &file)?)?;
+            if found != expected {
+                return Err(GraphError::Size { file, found, expected });
+            }
+            all += found;
+        }
+        Ok(all)
+    }
 }
 
 /// A graph that was read, checked, and can be opened.
@@ -43,11 +63,11 @@ pub struct GraphFile {
     name: String,
     bytes: Bytes,
     sha256: Sha256,
-    weights: Option<Weights>,
+    weights: Vec<Weights>,
     facts: Facts,
 }
 
-/// The file that holds a graph's weights.
+/// A file that holds weights of a graph.
 #[derive(Clone, Debug)]
 struct Weights {
     /// Its name in the graph.
@@ -92,9 +112,10 @@ impl GraphFile {
         }
         let model = decode(file, &bytes)?;
         let findings = check::check(file, &model)?;
-        let weights =
-            findings.location.map(|location| Weights::open(root, file, location, findings.end)).transpose()?;
-        check_weights(file, weights.as_ref(), listed, cache)?;
+        let weights = findings.locations.into_iter().map(|(location, end)| Weights::open(root, file, location, end));
+        let weights = weights.collect::<Result<Vec<_>, _>>()?;
+        check_folder(file, &weights)?;
+        check_weights(file, &weights, listed, cache)?;
         Ok(Self { name: file.to_owned(), bytes, sha256, weights, facts: Facts::read(file, model, findings.opset)? })
     }
 
@@ -113,29 +134,38 @@ impl GraphFile {
         self.bytes.len() as u64
     }
 
-    /// Bytes of the weight file beside it, which several graphs may share; 0 where the graph holds its weights itself.
+    /// Bytes of the weight files beside it, which several graphs may share; 0 where the graph holds its weights itself.
     pub fn weight_bytes(&self) -> u64 {
-        self.weights.as_ref().map_or(0, |weights| weights.bytes)
+        self.weights.iter().map(|weights| weights.bytes).sum()
     }
 
-    /// The weight file beside it, with links resolved.
-    pub fn weight_file(&self) -> Option<&Path> {
-        self.weights.as_ref().map(|weights| weights.path.as_path())
+    /// The weight files beside it as the graph names them, with their sizes.
+    pub fn weights(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.weights.iter().map(|weights| (weights.location.as_str(), weights.bytes))
     }
 
-    /// What ONNX Runtime is to open: the bytes that were read and checked, and the folder of the file that they name.
+    /// The weight files beside it, with links resolved.
+    pub fn weight_files(&self) -> impl Iterator<Item = &Path> {
+        self.weights.iter().map(|weights| weights.path.as_path())
+    }
+
+    /// What ONNX Runtime is to open: the bytes that were read and checked, and the folder of the files that they name.
     ///
-    /// The name is that of the file itself: where the bundle holds a link, the bytes differ from the graph file in it.
+    /// The names are those of the files themselves: where the bundle holds links, the bytes differ from the graph file in it.
     pub(super) fn contents(&self) -> Result<(Bytes, Option<&Path>), GraphError> {
-        let Some(weights) = &self.weights else { return Ok((self.bytes.clone(), None)) };
-        let name = weights.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let bytes = if name == weights.location {
+        let Some(first) = self.weights.first() else { return Ok((self.bytes.clone(), None)) };
+        let links = self.weights.iter().filter_map(|weights| {
+            let name = weights.path.file_name()?.to_str()?;
+            (name != weights.location).then_some((weights.location.as_str(), name))
+        });
+        let links: HashMap<&str, &str> = links.collect();
+        let bytes = if links.is_empty() {
             self.bytes.clone()
         } else {
-            relocate::relocate(&self.bytes, name)
+            relocate::relocate(&self.bytes, &links)
                 .map_err(|source| GraphError::Decode { file: self.name.clone(), source })?
         };
-        Ok((bytes, weights.path.parent()))
+        Ok((bytes, first.path.parent()))
     }
 
     pub(super) fn sha256(&self) -> Sha256 {
@@ -144,10 +174,11 @@ impl GraphFile {
 }
 
 impl Weights {
-    fn open(root: &Path, graph: &str, location: String, end: Option<(u64, String)>) -> Result<Self, GraphError> {
+    fn open(root: &Path, graph: &str, location: String, end: (u64, String)) -> Result<Self, GraphError> {
         let path = files::resolve_inside(root, &sibling(graph, &location))?;
         let bytes = size(&path)?;
-        if let Some((end, tensor)) = end.filter(|(end, _)| *end > bytes) {
+        let (end, tensor) = end;
+        if end > bytes {
             let problem = format!("ends at byte {end} of {location:?}, which has {bytes}");
             return Err(GraphError::External { graph: graph.to_owned(), tensor, problem });
         }
@@ -232,25 +263,43 @@ fn check_digest(file: &str, found: Digest, expected: Digest) -> Result<(), Graph
     Ok(())
 }
 
+/// ONNX Runtime looks for all of them in one folder.
+fn check_folder(graph: &str, weights: &[Weights]) -> Result<(), GraphError> {
+    let mut folders = weights.iter().map(|weights| weights.path.parent());
+    let first = folders.next();
+    if folders.all(|folder| Some(folder) == first) {
+        return Ok(());
+    }
+    let problem = "takes its weights from files that links lead to in several folders: one folder is read".into();
+    Err(GraphError::Model { file: graph.to_owned(), problem })
+}
+
 fn check_weights(
     graph: &str,
-    weights: Option<&Weights>,
+    weights: &[Weights],
     listed: Option<&Listed>,
     cache: &HostCache,
 ) -> Result<(), GraphError> {
     let Some(listed) = listed else { return Ok(()) };
     let graph_name = || graph.to_owned();
-    match (weights, &listed.weights) {
-        (None, None) => Ok(()),
-        (None, Some((file, _))) => Err(GraphError::Unused { graph: graph_name(), file: file.clone() }),
-        (Some(weights), Some((name, expected))) if weights.location == *name => {
-            let file = sibling(graph, name);
-            // The size is known at once, the hash may take a while.
-            if weights.bytes != expected.bytes {
-                return Err(GraphError::Size { file, found: weights.bytes, expected: expected.bytes });
-            }
-            check_digest(&file, cache.digest(&weights.path)?, *expected)
+    // Sizes are known at once, hashes may take a while.
+    let mut compared = Vec::new();
+    for weights in weights {
+        let expected = listed.weights.iter().find(|(name, _)| *name == weights.location);
+        let Some((name, expected)) = expected else {
+            return Err(GraphError::Unlisted { graph: graph_name(), file: weights.location.clone() });
+        };
+        let file = sibling(graph, name);
+        if weights.bytes != expected.bytes {
+            return Err(GraphError::Size { file, found: weights.bytes, expected: expected.bytes });
         }
-        (Some(weights), _) => Err(GraphError::Unlisted { graph: graph_name(), file: weights.location.clone() }),
+        compared.push((file, weights, *expected));
     }
+    let used = |name: &str| weights.iter().any(|weights| weights.location == name);
+    if let Some((file, _)) = listed.weights.iter().find(|(name, _)| !used(name)) {
+        return Err(GraphError::Unused { graph: graph_name(), file: file.clone() });
+    }
+    compared
+        .iter()
+        .try_for_each(|(file, weights, expected)| check_digest(file, cache.digest(&weights.path)?, *expected))
 }

@@ -9,6 +9,7 @@ use prost::{
     bytes::{Buf, BufMut, BytesMut},
     encoding::{DecodeContext, WireType, decode_key, decode_varint, encode_key, encode_varint, skip_field},
 };
+use std::collections::HashMap;
 
 /// The messages that lead to a location.
 #[derive(Clone, Copy, PartialEq)]
@@ -39,13 +40,16 @@ impl Kind {
     }
 }
 
-/// The bytes of a model that was decoded and checked, in which every tensor that lies in another file lies in `location`.
-pub(super) fn relocate(model: &Bytes, location: &str) -> Result<Bytes, DecodeError> {
-    rewrite(Kind::Model, model.clone(), location)
+/// The new name of each file, by its name in the graph.
+type Names<'a> = HashMap<&'a str, &'a str>;
+
+/// The bytes of a model that was decoded and checked, in which tensors lie in files of the new names.
+pub(super) fn relocate(model: &Bytes, names: &Names<'_>) -> Result<Bytes, DecodeError> {
+    rewrite(Kind::Model, model.clone(), names)
 }
 
-fn rewrite(kind: Kind, mut message: Bytes, location: &str) -> Result<Bytes, DecodeError> {
-    let mut written = BytesMut::with_capacity(message.len() + location.len());
+fn rewrite(kind: Kind, mut message: Bytes, names: &Names<'_>) -> Result<Bytes, DecodeError> {
+    let mut written = BytesMut::with_capacity(message.len());
     while message.has_remaining() {
         let from_here = message.clone();
         let (tag, wire_type) = decode_key(&mut message)?;
@@ -57,7 +61,7 @@ fn rewrite(kind: Kind, mut message: Bytes, location: &str) -> Result<Bytes, Deco
         let length = decode_varint(&mut message)?;
         // Nothing ends early in what was decoded before.
         let content = message.split_to(message.len().min(usize::try_from(length).unwrap_or(usize::MAX)));
-        let content = if field == Kind::Entry { entry(content, location)? } else { rewrite(field, content, location)? };
+        let content = if field == Kind::Entry { entry(content, names)? } else { rewrite(field, content, names)? };
         encode_key(tag, wire_type, &mut written);
         encode_varint(content.len() as u64, &mut written);
         written.put(content);
@@ -65,10 +69,10 @@ fn rewrite(kind: Kind, mut message: Bytes, location: &str) -> Result<Bytes, Deco
     Ok(written.freeze())
 }
 
-fn entry(message: Bytes, location: &str) -> Result<Bytes, DecodeError> {
+fn entry(message: Bytes, names: &Names<'_>) -> Result<Bytes, DecodeError> {
     let mut entry = StringStringEntryProto::decode(message)?;
-    if entry.key == "location" {
-        location.clone_into(&mut entry.value);
+    if let Some(name) = names.get(entry.value.as_str()).filter(|_| entry.key == "location") {
+        (*name).clone_into(&mut entry.value);
     }
     Ok(entry.encode_to_vec().into())
 }

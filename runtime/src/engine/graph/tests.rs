@@ -135,15 +135,25 @@ fn unclear_references_are_refused() {
 }
 
 #[test]
-fn weights_lie_in_one_file() {
+fn weights_may_lie_in_several_files() {
     let mut model = external("model.onnx_data");
     let other = TensorProto::external("v", FLOAT, [1], "other", 0, 4);
     model.graph.as_mut().unwrap().initializer.push(other);
+    let folder = bundle(&model);
+    let missing = folder.path().join("other");
     assert_eq!(
-        refusal(&model),
-        "model.onnx: the external data of the tensor \"v\" lies in \"other\", that of another in \"model.onnx_data\": one file \
-         per graph is read"
+        open(&folder).unwrap_err().to_string(),
+        format!("cannot read {}: No such file or directory (os error 2)", missing.display())
     );
+    fs::write(&missing, [0; 3]).unwrap();
+    assert_eq!(
+        open(&folder).unwrap_err().to_string(),
+        "model.onnx: the external data of the tensor \"v\" ends at byte 4 of \"other\", which has 3"
+    );
+    fs::write(&missing, [0; 4]).unwrap();
+    let graph = open(&folder).unwrap();
+    assert_eq!((graph.weight_bytes(), graph.weight_files().count()), (32, 2));
+    assert_eq!(product(&graph), [41.0, 52.0, 63.0]);
 }
 
 #[test]
@@ -270,7 +280,7 @@ fn the_manifest_is_binding() {
     let folder = bundle(&external("model.onnx_data"));
     let digest = |name: &str| files::digest_file(&folder.path().join(name)).unwrap();
     let listed =
-        Listed { graph: digest("model.onnx"), weights: Some(("model.onnx_data".into(), digest("model.onnx_data"))) };
+        Listed { graph: digest("model.onnx"), weights: vec![("model.onnx_data".into(), digest("model.onnx_data"))] };
     let open = |listed: &Listed| {
         GraphFile::open(folder.path(), "model.onnx", Some(listed), &HostCache::off()).map_err(|error| error.to_string())
     };
@@ -291,7 +301,7 @@ fn the_manifest_is_binding() {
         open(&Listed { graph, ..listed.clone() }).unwrap_err(),
         format!("model.onnx has {} bytes, the manifest says 1: it is damaged or was replaced", listed.graph.bytes)
     );
-    let weights = Some(("model.onnx_data".into(), Digest { sha256: zero, ..digest("model.onnx_data") }));
+    let weights = vec![("model.onnx_data".into(), Digest { sha256: zero, ..digest("model.onnx_data") })];
     assert_eq!(
         open(&Listed { weights, ..listed.clone() }).unwrap_err(),
         format!(
@@ -299,15 +309,15 @@ fn the_manifest_is_binding() {
             digest("model.onnx_data").sha256
         )
     );
-    let weights = Some(("model.onnx_data".into(), Digest { bytes: 29, ..digest("model.onnx_data") }));
+    let weights = vec![("model.onnx_data".into(), Digest { bytes: 29, ..digest("model.onnx_data") })];
     assert_eq!(
         open(&Listed { weights, ..listed.clone() }).unwrap_err(),
         "model.onnx_data has 28 bytes, the manifest says 29: it is damaged or was replaced"
     );
-    let weights = Some(("other".into(), digest("model.onnx_data")));
+    let weights = vec![("other".into(), digest("model.onnx_data"))];
     let unlisted = "model.onnx takes its weights from \"model.onnx_data\", which the manifest does not list for it";
     assert_eq!(open(&Listed { weights, ..listed.clone() }).unwrap_err(), unlisted);
-    assert_eq!(open(&Listed { weights: None, ..listed.clone() }).unwrap_err(), unlisted);
+    assert_eq!(open(&Listed { weights: Vec::new(), ..listed.clone() }).unwrap_err(), unlisted);
 
     save(folder.path(), &linear(TensorProto::inline("w", FLOAT, [2, 3], bytes(&W))), None);
     assert_eq!(
