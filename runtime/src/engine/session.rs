@@ -11,15 +11,16 @@ use super::{
     cache::{Entry, GRAPH, Key, WEIGHTS},
     network::failure,
 };
+use crate::onnx::{Message as _, ModelProto};
 use ort::session::{
     Session,
     builder::{GraphOptimizationLevel, SessionBuilder},
 };
-use std::path::Path;
+use std::{collections::HashSet, fs, path::Path};
 
-/// Constants below this many bytes stay in the optimised graph. None: ONNX Runtime 1.30 does not write there what it packed of a matrix,
-/// expects it packed when it opens the graph, and faults when it runs it.
-const INLINE: &str = "0";
+/// Constants below this many bytes stay in the optimised graph: all shapes, which ONNX Runtime reads nowhere else, and as little else as
+/// possible, see [`loses_packed`].
+const INLINE: &str = "128";
 
 /// Opens the session of a network.
 pub(super) fn open(engine: &Engine, graph: &GraphFile, options: &NetworkOptions) -> Result<Session> {
@@ -89,17 +90,32 @@ impl Opening<'_> {
     }
 
     /// Writes the optimised graph to `folder`.
-    fn optimise(&self, folder: &Path) -> Result<()> {
+    fn optimise(&self, folder: &Path) -> Result<(), Problem> {
+        self.write_optimised(folder, true)?;
+        if loses_packed(&folder.join(GRAPH))? {
+            for file in [GRAPH, WEIGHTS] {
+                fs::remove_file(folder.join(file))?;
+            }
+            self.write_optimised(folder, false)?;
+        }
+        return_memory();
+        Ok(())
+    }
+
+    /// The same; with `packed` the matrices as its kernels want them.
+    fn write_optimised(&self, folder: &Path, packed: bool) -> Result<()> {
         let session = self.original(|builder| {
             Ok(builder
                 .with_optimized_model_path(folder.join(GRAPH))?
                 .with_config_entry("session.optimized_model_external_initializers_file_name", WEIGHTS)?
                 .with_config_entry("session.optimized_model_external_initializers_min_size_in_bytes", INLINE)?
                 // Otherwise every start packs matrices anew, into memory of its own.
-                .with_config_entry("session.save_external_prepacked_constant_initializers", "1")?)
+                .with_config_entry(
+                    "session.save_external_prepacked_constant_initializers",
+                    if packed { "1" } else { "0" },
+                )?)
         })?;
         drop(session);
-        return_memory();
         Ok(())
     }
 
@@ -152,6 +168,20 @@ impl Opening<'_> {
     fn is_cancelled(&self) -> bool {
         self.options.cancellation.as_ref().is_some_and(Cancellation::is_cancelled)
     }
+}
+
+/// Whether ONNX Runtime has packed a matrix that stayed in the graph. Version 1.30 does not write there what it packed, expects it packed
+/// when it opens the graph, and faults when it runs it.
+fn loses_packed(graph: &Path) -> Result<bool, Problem> {
+    let model = ModelProto::decode(fs::read(graph)?.as_slice())?;
+    let graph = model.graph.unwrap_or_default();
+    let inside: HashSet<&str> = graph
+        .initializer
+        .iter()
+        .filter(|tensor| tensor.data_location == 0 && tensor.dims.len() > 1)
+        .map(|tensor| tensor.name.as_str())
+        .collect();
+    Ok(graph.node.iter().any(|node| node.input.iter().skip(1).any(|input| inside.contains(input.as_str()))))
 }
 
 /// Gives back to the system what the allocator keeps of the gigabytes that optimising took.
