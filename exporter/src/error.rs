@@ -134,7 +134,31 @@ pub enum Error {
         /// What the predictor reads.
         expected: usize,
     },
+    /// The pipeline's scheduler cannot be sampled with, which calibration does.
+    #[error("calibration: {0}")]
+    Sampler(#[from] pleach_model::samplers::SamplerError),
+    /// Its tokenizer fails on a prompt.
+    #[error("calibration: {0}")]
+    Tokenizer(#[from] pleach_model::tokenizer::Error),
+    /// A precision that is found by running graphs, without anything to run them.
+    #[error("{0} weights need ONNX Runtime, which runs the network to see what goes through it")]
+    NoEngine(pleach_model::manifest::Precision),
+    /// What was written cannot be opened again.
+    #[error(transparent)]
+    Bundle(#[from] pleach_runtime::bundle::Error),
+    /// What was written draws nothing.
+    #[error(transparent)]
+    Drawing(pleach_runtime::pipeline::Error),
     /// The manifest contradicts itself or cannot be written.
     #[error(transparent)]
     Manifest(#[from] manifest::Error),
+}
+
+impl From<pleach_runtime::pipeline::Error> for Error {
+    fn from(error: pleach_runtime::pipeline::Error) -> Self {
+        match error {
+            pleach_runtime::pipeline::Error::Cancelled => Self::Interrupted,
+            other => Self::Drawing(other),
+        }
+    }
 }

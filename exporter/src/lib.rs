@@ -5,6 +5,7 @@ pub mod export;
 pub mod graph;
 pub mod lower;
 pub mod network;
+pub mod quantize;
 pub mod verify;
 pub mod watch;
 pub mod weights;

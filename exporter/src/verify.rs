@@ -7,7 +7,7 @@ use crate::{
 use pleach_model::{
     backend::{Backend, Constant},
     checkpoint::Bound,
-    manifest::Component,
+    manifest::{Component, Precision},
     noise::Generator,
     params::Params,
     reference::{self, Reference, Weights},
@@ -20,8 +20,8 @@ use std::path::Path;
 
 /// Sizes that no network has by default, with which each is run: one picture wider than high, two with odd latents.
 const SIZES: [Size; 2] = [Size { batch: 1, height: 6, width: 10 }, Size { batch: 2, height: 7, width: 5 }];
-/// A timestep from the middle of the schedule.
-const TIMESTEP: f32 = 481.0;
+/// Timesteps from the middle, the beginning and the end of a picture's way; at the first two prompts are told apart.
+const TIMESTEPS: [f32; 3] = [481.0, 981.0, 21.0];
 
 /// Sizes of a run, in latents.
 #[derive(Clone, Copy, Debug)]
@@ -38,27 +38,76 @@ pub struct Difference {
     pub file: String,
     /// Which of its outputs.
     pub output: String,
+    /// What is compared.
+    pub of: Compared,
+    /// The timestep, for a UNet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timestep: Option<f32>,
     /// Shape of the result.
     pub shape: Vec<usize>,
     /// Largest difference of a number.
     pub max_abs: f64,
     /// The same in units of the largest number of the reference.
     pub max_rel: f64,
+    /// Root of the mean square of the difference, in units of that of the reference.
+    pub rms: f64,
     /// Cosine of the angle between the results.
     pub cosine: f64,
-    /// Largest `max_rel` that passes.
-    pub tolerance: f64,
+    /// What passes.
+    pub limit: Limit,
+}
+
+/// What is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Compared {
+    /// What comes out.
+    Result,
+    /// What the prompt changes: the result with one prompt less that with another. A network that has lost it draws nicely, and something
+    /// else.
+    Conditioning,
+}
+
+/// What passes.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Limit {
+    /// [`Difference::max_rel`] up to this.
+    Largest(f64),
+    /// [`Difference::rms`] up to this.
+    Rms(f64),
+    /// [`Difference::cosine`] from this on.
+    Cosine(f64),
+}
+
+impl Limit {
+    /// For a network. In f32 what is left is the order of summation, a few units in the last place for each of some hundred layers; in f16
+    /// every layer rounds to 11 bits. Fewer bits lose what they lose: beyond these limits a network draws something else.
+    pub fn of(network: &Network, precision: Precision, of: Compared) -> Self {
+        match (precision, network) {
+            (Precision::F32, _) => Self::Largest(1e-4),
+            // What a prompt changes may be small beside what every layer rounds; it must still point the same way.
+            _ if of == Compared::Conditioning => Self::Cosine(0.5),
+            (Precision::F16 | Precision::Bf16, _) => Self::Largest(1e-2),
+            (Precision::Int4, Network::Unet { .. }) => Self::Rms(0.2),
+            (Precision::Int8 | Precision::Int4, _) => Self::Rms(0.1),
+        }
+    }
 }
 
 impl Difference {
     /// Whether the graph computes the network. What is not a number never passes.
     pub fn passed(&self) -> bool {
-        self.max_rel <= self.tolerance
+        match self.limit {
+            Limit::Largest(most) => self.max_rel <= most,
+            Limit::Rms(most) => self.rms <= most,
+            Limit::Cosine(least) => self.cosine >= least,
+        }
     }
 
-    fn measure(result: &[f32], reference: &[f32]) -> (f64, f64, f64) {
+    fn measure(result: &[f32], reference: &[f32]) -> [f64; 4] {
         let (mut largest, mut apart) = (0f64, 0f64);
-        let (mut product, mut squares, mut reference_squares) = (0f64, 0f64, 0f64);
+        let (mut product, mut squares, mut reference_squares, mut wrong) = (0f64, 0f64, 0f64, 0f64);
         for (&a, &b) in result.iter().zip(reference) {
             let (a, b) = (f64::from(a), f64::from(b));
             // `max` would drop what is not a number.
@@ -67,25 +116,19 @@ impl Difference {
             product += a * b;
             squares += a * a;
             reference_squares += b * b;
+            wrong += (a - b) * (a - b);
         }
         // Two that are all zeros are the same.
         let relative = if apart == 0.0 { 0.0 } else { apart / largest };
         let cosine =
             if squares + reference_squares == 0.0 { 1.0 } else { product / (squares * reference_squares).sqrt() };
-        (apart, relative, cosine)
+        let rms = if wrong == 0.0 { 0.0 } else { (wrong / reference_squares).sqrt() };
+        [apart, relative, rms, cosine]
     }
 }
 
-/// The largest relative difference that passes. In f32 what is left is the order of summation, a few units in the last place for
-/// each of some hundred layers; in f16 every layer rounds to 11 bits.
-pub fn tolerance(precision: Dtype) -> f64 {
-    match precision {
-        Dtype::F32 => 1e-4,
-        _ => 1e-2,
-    }
-}
-
-/// Runs every graph of a component (below `root`) and the reference on the same inputs at two sizes.
+/// Runs every graph of a component (below `root`) and the reference on the same inputs: at two sizes; of a UNet at several timesteps, and
+/// with two prompts.
 ///
 /// # Errors
 /// A graph that ONNX Runtime refuses, or that gives something else than declared. Differences are no errors.
@@ -96,14 +139,31 @@ pub fn verify(
     component: &Component,
     root: &Path,
 ) -> Result<Vec<Difference>> {
-    let runs = SIZES.map(|size| Run::new(network, tensors, size)).into_iter().collect::<Result<Vec<_>>>()?;
+    let runs = cases(network).into_iter().map(|case| Run::new(network, tensors, case)).collect::<Result<Vec<_>>>()?;
     let mut differences = Vec::new();
     for graph in &component.graphs {
         let file = GraphFile::open(root, &graph.file, None, &HostCache::off()).map_err(engine_error)?;
         let mut session = engine.open(&file, &NetworkOptions::default())?;
+        let mut compare = |run: &Run, name: &str, of, found: &[f32], expected: &[f32], shape: &[usize]| {
+            let [max_abs, max_rel, rms, cosine] = Difference::measure(found, expected);
+            differences.push(Difference {
+                file: graph.file.clone(),
+                output: name.to_owned(),
+                of,
+                timestep: run.timestep,
+                shape: shape.to_vec(),
+                max_abs,
+                max_rel,
+                rms,
+                cosine,
+                limit: Limit::of(network, component.precision, of),
+            });
+        };
+        let mut before: Option<(&Run, Vec<f32>)> = None;
         for run in &runs {
             let inputs = run.inputs.iter().map(Input::tensor).collect::<Result<Vec<_>>>()?;
             let outputs = session.run(&inputs)?;
+            let mut first = Vec::new();
             for (i, expected) in run.results.iter().enumerate() {
                 let output = outputs.get(i).filter(|output| output.shape() == expected.shape);
                 let output = output.ok_or_else(|| Error::Output {
@@ -111,20 +171,48 @@ pub fn verify(
                     expected: expected.shape.clone(),
                     found: outputs.get(i).map(|output| output.shape().to_vec()),
                 })?;
-                let (max_abs, max_rel, cosine) = Difference::measure(&output.view().to_f32(), &expected.numbers);
-                differences.push(Difference {
-                    file: graph.file.clone(),
-                    output: expected.name.clone(),
-                    shape: expected.shape.clone(),
-                    max_abs,
-                    max_rel,
-                    cosine,
-                    tolerance: tolerance(component.precision.dtype()),
-                });
+                let found = output.view().to_f32();
+                compare(run, &expected.name, Compared::Result, &found, &expected.numbers, &expected.shape);
+                if i == 0 {
+                    first = found.into_owned();
+                }
             }
+            if let (Some((other, found)), [expected]) = (before.take().filter(|_| run.is_second), &run.results[..]) {
+                let minus = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a - b).collect::<Vec<_>>();
+                let wanted = other.results.first().map_or(&[][..], |result| &result.numbers);
+                let (found, wanted) = (minus(&first, &found), minus(&expected.numbers, wanted));
+                compare(run, &expected.name, Compared::Conditioning, &found, &wanted, &expected.shape);
+            }
+            before = Some((run, first));
         }
     }
     Ok(differences)
+}
+
+/// One run of a network.
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    size: Size,
+    timestep: f32,
+    /// The run before, with another prompt.
+    is_second: bool,
+}
+
+fn cases(network: &Network) -> Vec<Case> {
+    let [small, large] = SIZES;
+    let case = |size, timestep, is_second| Case { size, timestep, is_second };
+    let [middle, begin, end] = TIMESTEPS;
+    match network {
+        Network::Unet { .. } => vec![
+            case(small, middle, false),
+            case(small, middle, true),
+            case(small, begin, false),
+            case(small, begin, true),
+            case(small, end, false),
+            case(large, middle, false),
+        ],
+        _ => vec![case(small, middle, false), case(large, middle, false)],
+    }
 }
 
 fn engine_error(error: pleach_runtime::engine::GraphError) -> Error {
@@ -133,6 +221,9 @@ fn engine_error(error: pleach_runtime::engine::GraphError) -> Error {
 
 /// Inputs and what the reference makes of them.
 struct Run {
+    timestep: Option<f32>,
+    /// Whether all but the prompt is as in the run before.
+    is_second: bool,
     inputs: Vec<Input>,
     results: Vec<Output>,
 }
@@ -160,10 +251,14 @@ impl Input {
 }
 
 impl Run {
-    fn new(network: &Network, tensors: &Bound, size: Size) -> Result<Self> {
-        let mut generator = Generator::new(size.width as u64);
-        let inputs: Vec<Input> =
-            network.inputs().into_iter().map(|port| input(network, port, size, &mut generator)).collect();
+    fn new(network: &Network, tensors: &Bound, case: Case) -> Result<Self> {
+        let mut generator = Generator::new(case.size.width as u64);
+        let mut other = Generator::new(case.size.width as u64 + 1);
+        let give = |port: Port| {
+            let is_prompt = matches!(network, Network::Unet { .. }) && port.name == "encoder_hidden_states";
+            input(network, port, case, if is_prompt && case.is_second { &mut other } else { &mut generator })
+        };
+        let inputs: Vec<Input> = network.inputs().into_iter().map(give).collect();
         let reference = Reference::default();
         let weights = Weights::new(tensors);
         let values = inputs
@@ -181,12 +276,15 @@ impl Run {
                 None => value.floats().unwrap_or_default().to_vec(),
             },
         };
-        Ok(Self { inputs, results: network.outputs().into_iter().zip(results).map(output).collect() })
+        let timestep = matches!(network, Network::Unet { .. }).then_some(case.timestep);
+        let results = network.outputs().into_iter().zip(results).map(output).collect();
+        Ok(Self { timestep, is_second: case.is_second, inputs, results })
     }
 }
 
 /// Random numbers for an input. Pictures are as many times larger than latents as the network makes them smaller.
-fn input(network: &Network, port: Port, size: Size, generator: &mut Generator) -> Input {
+fn input(network: &Network, port: Port, case: Case, generator: &mut Generator) -> Input {
+    let size = case.size;
     let factor = match network {
         Network::VaeEncoder(config) => config.factor(),
         Network::Classifier(config) => config.factor(),
@@ -213,7 +311,7 @@ fn input(network: &Network, port: Port, size: Size, generator: &mut Generator) -
             Constant::I64((0..numel).map(|i| i64::from(is_token(i))).collect())
         }
         Network::Router { sentence, .. } => tokens(sentence.vocab_size),
-        _ if port.name == "timestep" => Constant::F32(vec![TIMESTEP; numel]),
+        _ if port.name == "timestep" => Constant::F32(vec![case.timestep; numel]),
         _ => Constant::F32(generator.randn(numel)),
     };
     Input { name: port.name, shape, data }
@@ -224,10 +322,10 @@ mod tests {
     use super::*;
 
     fn difference(result: &[f32], reference: &[f32]) -> Difference {
-        let (max_abs, max_rel, cosine) = Difference::measure(result, reference);
-        let shape = vec![result.len()];
-        let (file, output) = ("unet/model.onnx".into(), "out_sample".into());
-        Difference { file, output, shape, max_abs, max_rel, cosine, tolerance: 1e-4 }
+        let [max_abs, max_rel, rms, cosine] = Difference::measure(result, reference);
+        let (file, output, shape) = ("unet/model.onnx".into(), "out_sample".into(), vec![result.len()]);
+        let (of, timestep, limit) = (Compared::Result, None, Limit::Largest(1e-4));
+        Difference { file, output, of, timestep, shape, max_abs, max_rel, rms, cosine, limit }
     }
 
     #[test]
@@ -235,7 +333,11 @@ mod tests {
         let found = difference(&[3.0, 4.0], &[3.0, 5.0]);
         assert_eq!((found.max_abs, found.max_rel), (1.0, 0.2));
         assert!((found.cosine - 29.0 / (25f64 * 34.0).sqrt()).abs() < 1e-12);
+        assert!((found.rms - 1.0 / 34f64.sqrt()).abs() < 1e-12);
         assert!(!found.passed());
+        assert!(Difference { limit: Limit::Rms(0.2), ..found.clone() }.passed());
+        assert!(!Difference { limit: Limit::Cosine(0.999), ..found.clone() }.passed());
+        assert!(Difference { limit: Limit::Cosine(0.99), ..found }.passed());
         assert!(difference(&[3.0, 4.0], &[3.0, 4.0001]).passed());
     }
 

@@ -8,8 +8,12 @@ pub enum Stage {
         /// How many bytes there will be.
         bytes: u64,
     },
+    /// A UNet draws, so that it is known what goes through it.
+    Calibrating,
     /// Graphs are compared with the reference.
     Verifying,
+    /// Pictures are compared with those in single precision.
+    Drawing,
 }
 
 /// Follows an export. Called from several threads.

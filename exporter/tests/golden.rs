@@ -5,6 +5,7 @@ use pleach_exporter::{
     graph::{Graph, record},
     lower::{About, Layout, Target, lower},
     network::Network,
+    quantize::Scheme,
 };
 use pleach_model::{
     architecture::Architecture,
@@ -51,7 +52,7 @@ fn small(dtype: Dtype) -> Result<Graph> {
 fn lowered(graph: &Graph, target: &Target) -> ModelProto {
     let metadata = [("pleach.network".to_owned(), "small".to_owned())];
     let about = About { name: "small", data_file: "model.onnx_data", metadata: &metadata };
-    lower(graph, &Layout::of(graph), target, about).unwrap()
+    lower(graph, &Layout::of(graph), target, &Scheme::default(), about).unwrap()
 }
 
 fn text(model: &ModelProto) -> String {

@@ -13,6 +13,7 @@ use pleach_console::{
 use pleach_exporter::{
     error::Error,
     export::{Exported, Input, Options, export},
+    quantize::calibrate,
 };
 use pleach_model::{
     family::FamilyFolder,
@@ -23,6 +24,7 @@ use pleach_runtime::engine::{Engine, EngineOptions};
 use progress::Bars;
 use report::Report;
 use std::{
+    fs,
     path::{Path, PathBuf},
     time::Instant,
 };
@@ -67,14 +69,29 @@ struct Arguments {
     /// Weights to read where the checkpoint has several variants (fp16)
     #[arg(long)]
     variant: Option<String>,
+    /// Prompts to calibrate int8 and int4 with, one in each line [default: eight everyday ones]
+    #[arg(long, value_name = "FILE")]
+    calibration: Option<PathBuf>,
+    /// Denoising steps of each picture that calibration draws
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    calibration_steps: usize,
+    /// Guidance of the pictures that calibration draws
+    #[arg(long, value_name = "SCALE", default_value_t = 7.5)]
+    calibration_guidance: f32,
     /// Run every graph in ONNX Runtime and compare it with the reference; a bundle that fails is not kept
     #[arg(long)]
     verify: bool,
+    /// Pictures that every expert draws for --verify, beside the same in f32
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    pictures: usize,
+    /// A classifier that was exported, which says for --verify whether it finds something else in them
+    #[arg(long, value_name = "FOLDER", requires = "verify")]
+    judge: Option<PathBuf>,
     /// Replace a bundle that is there already
     #[arg(long)]
     overwrite: bool,
-    /// ONNX Runtime's library, for --verify
-    #[arg(long, value_name = "FILE", requires = "verify")]
+    /// ONNX Runtime's library, for --verify and for calibration
+    #[arg(long, value_name = "FILE")]
     ort_lib: Option<PathBuf>,
 }
 
@@ -84,6 +101,10 @@ enum Weights {
     F32,
     /// Half precision, with softmax and the statistics of norms in single precision
     F16,
+    /// 8-bit weights, for CPUs: convolutions and linear layers between 8-bit numbers
+    Int8,
+    /// 4-bit weights in linear layers, 8-bit ones in convolutions: the smallest files
+    Int4,
 }
 
 /// Runs the command.
@@ -107,15 +128,22 @@ fn run(arguments: &Arguments, output: &ReportArgs, printer: &Printer) -> anyhow:
     let start = Instant::now();
     let input = input(arguments, printer)?;
     let engine = EngineOptions { dylib: arguments.ort_lib.clone(), ..EngineOptions::default() };
+    let needs_engine = arguments.verify || matches!(arguments.precision, Weights::Int8 | Weights::Int4);
     let options = Options {
         precision: match arguments.precision {
             Weights::F32 => Precision::F32,
             Weights::F16 => Precision::F16,
+            Weights::Int8 => Precision::Int8,
+            Weights::Int4 => Precision::Int4,
         },
         variant: arguments.variant.clone(),
         experts: arguments.experts.clone(),
         overwrite: arguments.overwrite,
-        verify: arguments.verify.then(|| Engine::start(&engine)).transpose()?,
+        verify: arguments.verify,
+        pictures: arguments.pictures,
+        judge: arguments.judge.clone(),
+        engine: needs_engine.then(|| Engine::start(&engine)).transpose()?,
+        calibration: calibration(arguments)?,
     };
     let bars = Bars::new(printer, Interrupt::install(printer)?);
     let exported = match export(&input, &arguments.out, &options, &bars) {
@@ -125,6 +153,21 @@ fn run(arguments: &Arguments, output: &ReportArgs, printer: &Printer) -> anyhow:
     drop(bars);
     report(&exported, output, start, printer)?;
     Ok(if exported.folder.is_some() { ExitCode::Done } else { ExitCode::No })
+}
+
+fn calibration(arguments: &Arguments) -> anyhow::Result<calibrate::Options> {
+    let Arguments { calibration, calibration_steps: steps, calibration_guidance: guidance, .. } = arguments;
+    let usual = calibrate::Options::default();
+    let prompts = match calibration {
+        None => usual.prompts,
+        Some(file) => {
+            let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+            let prompts: Vec<String> = text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect();
+            ensure!(!prompts.is_empty(), "{} holds no prompt", file.display());
+            prompts
+        }
+    };
+    Ok(calibrate::Options { prompts, steps: *steps, guidance: *guidance })
 }
 
 /// A family with its base, or a checkpoint.
@@ -177,7 +220,7 @@ mod tests {
         assert_eq!((arguments.checkpoint.as_str(), arguments.out), ("sd2", PathBuf::from("bundle")));
         assert!(cli.report.json && cli.console.quiet == 1);
         assert!(matches!(parse(&["completions", "bash"]).unwrap().command, Some(Command::Completions(_))));
-        for wrong in [&[][..], &["sd2"], &["--out", "bundle"], &["sd2", "--out", "b", "--ort-lib", "x.so"]] {
+        for wrong in [&[][..], &["sd2"], &["--out", "bundle"]] {
             assert!(parse(wrong).is_err(), "{wrong:?}");
         }
     }

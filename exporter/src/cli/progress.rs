@@ -21,6 +21,14 @@ impl Watch for Bars {
     fn begin(&self, stage: Stage) {
         let bar = match stage {
             Stage::Writing { bytes } => Some(self.printer.progress_bytes(bytes, "Exporting")),
+            Stage::Calibrating => {
+                self.printer.status("Calibrating", "what goes through each expert as it draws");
+                None
+            }
+            Stage::Drawing => {
+                self.printer.status("Drawing", "the same pictures as in single precision");
+                None
+            }
             Stage::Verifying => {
                 self.printer.status("Verifying", "the graphs against the reference");
                 None

@@ -1,7 +1,10 @@
 //! What an export tells at its end.
 
 use pleach_console::{Align, PrintError, Printer, Table, human};
-use pleach_exporter::{export::Exported, verify::Difference};
+use pleach_exporter::{
+    export::{Calibrated, Drawn, Exported},
+    verify::{Compared, Difference, Limit},
+};
 use pleach_model::{
     counter::Macs,
     manifest::{Component, Precision},
@@ -15,8 +18,12 @@ pub(super) struct Report<'a> {
     /// The bundle; none where it was not kept.
     bundle: Option<&'a Path>,
     components: Vec<Row<'a>>,
+    /// What calibration found, where weights are whole numbers.
+    calibration: &'a [Calibrated],
     /// What `--verify` found.
     verification: &'a [Difference],
+    /// Pictures beside those in f32.
+    pictures: &'a [Drawn],
 }
 
 #[derive(Serialize)]
@@ -43,7 +50,13 @@ impl<'a> Report<'a> {
             row.files.retain(|file| components.iter().flat_map(|row| &row.files).all(|known| known.file != file.file));
             components.push(row);
         }
-        Self { bundle: exported.folder.as_deref(), components, verification: &exported.differences }
+        Self {
+            bundle: exported.folder.as_deref(),
+            components,
+            calibration: &exported.calibrated,
+            verification: &exported.differences,
+            pictures: &exported.drawn,
+        }
     }
 
     /// Size of all networks together.
@@ -72,7 +85,30 @@ impl<'a> Report<'a> {
             }
         }
         printer.table(&table)?;
-        if self.verification.is_empty() { Ok(()) } else { self.print_verification(printer) }
+        for Calibrated { expert, layers } in self.calibration {
+            let wide: Vec<&str> = layers.iter().filter(|layer| layer.kept == 32).map(|l| l.layer.as_str()).collect();
+            let names = if wide.is_empty() { String::new() } else { format!(": {}", wide.join(", ")) };
+            printer.line(format_args!("\n{expert}: {} of {} layers stay wide{names}", wide.len(), layers.len()))?;
+        }
+        if !self.verification.is_empty() {
+            self.print_verification(printer)?;
+        }
+        if !self.pictures.is_empty() {
+            self.print_pictures(printer)?;
+        }
+        Ok(())
+    }
+
+    fn print_pictures(&self, printer: &Printer) -> Result<(), PrintError> {
+        let columns =
+            [("expert", Align::Left), ("PSNR", Align::Right), ("changed", Align::Left), ("prompt", Align::Left)];
+        let mut table = Table::new(columns);
+        for Drawn { expert, prompt, psnr, changed } in self.pictures {
+            let psnr = psnr.map_or("the same".to_owned(), |psnr| format!("{psnr:.1} dB"));
+            table.row([expert.clone(), psnr, changed.join(", "), prompt.clone()]);
+        }
+        printer.line("")?;
+        printer.table(&table)
     }
 
     fn print_verification(&self, printer: &Printer) -> Result<(), PrintError> {
@@ -80,19 +116,30 @@ impl<'a> Report<'a> {
             ("graph", Align::Left),
             ("output", Align::Left),
             ("shape", Align::Left),
+            ("at", Align::Right),
             ("largest difference", Align::Right),
             ("relative", Align::Right),
+            ("RMS", Align::Right),
             ("cosine", Align::Right),
             ("", Align::Left),
         ];
         let mut table = Table::new(columns);
         for difference in self.verification {
-            let Difference { file, output, shape, max_abs, max_rel, cosine, tolerance } = difference;
+            let Difference { file, output, of, timestep, shape, max_abs, max_rel, rms, cosine, limit } = difference;
             let shape = shape.iter().map(ToString::to_string).collect::<Vec<_>>().join("x");
-            let verdict =
-                if difference.passed() { "ok".to_owned() } else { format!("more than the {tolerance:.0e} allowed") };
-            let (max_abs, max_rel) = (format!("{max_abs:.1e}"), format!("{max_rel:.1e}"));
-            table.row([file.clone(), output.clone(), shape, max_abs, max_rel, format!("{cosine:.9}"), verdict]);
+            let verdict = match limit {
+                _ if difference.passed() => "ok".to_owned(),
+                Limit::Largest(most) => format!("a relative difference above {most:.0e}"),
+                Limit::Rms(most) => format!("an RMS above {most}"),
+                Limit::Cosine(least) => format!("a cosine below {least}"),
+            };
+            let output = match of {
+                Compared::Result => output.clone(),
+                Compared::Conditioning => format!("{output}, prompt less prompt"),
+            };
+            let at = timestep.map_or_else(String::new, |timestep| timestep.to_string());
+            let [max_abs, max_rel, rms] = [max_abs, max_rel, rms].map(|number| format!("{number:.1e}"));
+            table.row([file.clone(), output, shape, at, max_abs, max_rel, rms, format!("{cosine:.9}"), verdict]);
         }
         printer.line("")?;
         printer.table(&table)

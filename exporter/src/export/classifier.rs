@@ -51,11 +51,11 @@ pub(super) fn export(stored: pipeline::Network, out: &Path, options: &Options, w
     let component = plan.write_graphs(NAME, &context, &written, folder.path())?;
     copy(&part.config_path, folder.path(), CONFIG.to_owned())?;
     let mut differences = Vec::new();
-    if let Some(engine) = &options.verify {
+    if let Some(engine) = options.verifier() {
         watch.begin(Stage::Verifying);
         differences = verify(engine, plan.network(), &tensors, &component, folder.path())?;
     }
     let passed = differences.iter().all(Difference::passed);
     let folder = passed.then(|| folder.persist()).transpose()?;
-    Ok(Exported { folder, what: What::Classifier(component), differences })
+    Ok(Exported { folder, what: What::Classifier(component), differences, drawn: Vec::new(), calibrated: Vec::new() })
 }

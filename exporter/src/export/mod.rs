@@ -1,16 +1,21 @@
 //! From a checkpoint to a bundle, or to a graph where it is a classifier.
 
 mod classifier;
+mod drawn;
 mod index;
 mod network;
 mod others;
+mod quantizing;
 mod source;
 
+pub use drawn::Drawn;
 pub use network::{Context, Plan};
+pub use quantizing::Calibrated;
 
 use crate::{
     error::{Error, Result},
     network::Network,
+    quantize::calibrate,
     verify::{Difference, verify},
     watch::{Stage, Watch},
 };
@@ -39,14 +44,38 @@ pub struct Options {
     pub experts: Option<Vec<String>>,
     /// Whether a bundle that is there already is replaced.
     pub overwrite: bool,
-    /// What to verify the bundle with, where that is wanted.
-    pub verify: Option<Engine>,
+    /// Whether every graph is compared with the reference, and pictures with those in single precision.
+    pub verify: bool,
+    /// How many of the prompts that calibration draws are drawn by every expert to verify it.
+    pub pictures: usize,
+    /// A classifier that was exported, which says whether it finds something else in them.
+    pub judge: Option<PathBuf>,
+    /// What runs graphs: for verification, and for calibration where weights are whole numbers.
+    pub engine: Option<Engine>,
+    /// How calibration draws.
+    pub calibration: calibrate::Options,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        let precision = Precision::F32;
-        Self { precision, variant: None, experts: None, overwrite: false, verify: None }
+        Self {
+            precision: Precision::F32,
+            variant: None,
+            experts: None,
+            overwrite: false,
+            verify: false,
+            pictures: 4,
+            judge: None,
+            engine: None,
+            calibration: calibrate::Options::default(),
+        }
+    }
+}
+
+impl Options {
+    /// What verifies, where that is wanted.
+    fn verifier(&self) -> Option<&Engine> {
+        self.engine.as_ref().filter(|_| self.verify)
     }
 }
 
@@ -59,6 +88,10 @@ pub struct Exported {
     pub what: What,
     /// How far its graphs are from the reference.
     pub differences: Vec<Difference>,
+    /// Pictures beside those in single precision.
+    pub drawn: Vec<Drawn>,
+    /// What calibration found, where weights are whole numbers.
+    pub calibrated: Vec<Calibrated>,
 }
 
 /// What an export has made.
@@ -130,18 +163,14 @@ pub fn export(input: &Input, bundle: &Path, options: &Options, watch: &dyn Watch
     }
     let source = Source::open(checkpoint, options.variant.as_deref(), family.as_ref(), chosen)?;
     let tensors = source.bind()?;
-    let jobs = jobs(&source, &tensors, options.precision)?;
     let overwrite = if options.overwrite { Overwrite::IfItHolds(manifest::FILE_NAME) } else { Overwrite::Never };
     let folder = AtomicFolder::create(bundle, overwrite)?;
-    watch.begin(Stage::Writing { bytes: jobs.iter().flat_map(|job| &job.plans).map(Plan::bytes).sum() });
-    let (mut outcomes, mut data_files) = (Vec::new(), Vec::new());
-    for job in &jobs {
-        let outcome = job.write(&source, &data_files, folder.path(), watch)?;
-        data_files.extend(outcome.components.iter().flat_map(|component| component.weights.clone()));
-        outcomes.push(outcome);
-    }
-    let mut differences = Vec::new();
-    if let Some(engine) = &options.verify {
+    let mut plans = plan_all(&source, options.precision)?;
+    let calibrated = quantizing::calibrate(&source, &tensors, &mut plans, bundle, options, watch)?;
+    let jobs = jobs(&source, &tensors, plans)?;
+    let (outcomes, manifest) = write(&source, &jobs, folder.path(), watch)?;
+    let (mut differences, mut drawn) = (Vec::new(), Vec::new());
+    if let Some(engine) = options.verifier() {
         watch.begin(Stage::Verifying);
         for (job, outcome) in jobs.iter().zip(&outcomes) {
             for (plan, component) in job.plans.iter().zip(&outcome.components) {
@@ -151,13 +180,46 @@ pub fn export(input: &Input, bundle: &Path, options: &Options, watch: &dyn Watch
                 }
             }
         }
+        if options.precision != Precision::F32 && options.pictures > 0 {
+            let single = AtomicFolder::create(&beside(bundle, "single"), Overwrite::Never)?;
+            let plans = plan_all(&source, Precision::F32)?;
+            write(&source, &self::jobs(&source, &tensors, plans)?, single.path(), watch)?;
+            watch.begin(Stage::Drawing);
+            drawn = drawn::compare(engine, [single.path(), folder.path()], &manifest, options, watch)?;
+        }
     }
-    let files = others::write_others(&source, folder.path())?;
-    let manifest = assemble(&source, outcomes, files);
-    manifest.write(folder.path())?;
     let passed = differences.iter().all(Difference::passed);
     let folder = passed.then(|| folder.persist()).transpose()?;
-    Ok(Exported { folder, what: What::Bundle(Box::new(manifest)), differences })
+    Ok(Exported { folder, what: What::Bundle(Box::new(manifest)), differences, drawn, calibrated })
+}
+
+/// A folder beside the bundle that is gone in the end.
+fn beside(bundle: &Path, what: &str) -> PathBuf {
+    let mut name = bundle.file_name().unwrap_or_default().to_owned();
+    name.push(".");
+    name.push(what);
+    bundle.with_file_name(name)
+}
+
+/// Plans of every network of every part.
+fn plan_all(source: &Source, precision: Precision) -> Result<Vec<Vec<Plan>>> {
+    let plan = |network: &Network| Plan::new(network.clone(), network.precision(precision));
+    source.parts.iter().map(|part| part.networks.iter().map(plan).collect()).collect()
+}
+
+/// Writes everything of a bundle to a folder.
+fn write(source: &Source, jobs: &[Job<'_>], root: &Path, watch: &dyn Watch) -> Result<(Vec<Outcome>, Bundle)> {
+    watch.begin(Stage::Writing { bytes: jobs.iter().flat_map(|job| &job.plans).map(Plan::bytes).sum() });
+    let (mut outcomes, mut data_files) = (Vec::new(), Vec::new());
+    for job in jobs {
+        let outcome = job.write(source, &data_files, root, watch)?;
+        data_files.extend(outcome.components.iter().flat_map(|component| component.weights.clone()));
+        outcomes.push(outcome);
+    }
+    let files = others::write_others(source, root)?;
+    let manifest = assemble(source, &outcomes, files);
+    manifest.write(root)?;
+    Ok((outcomes, manifest))
 }
 
 /// The networks of one part.
@@ -168,12 +230,9 @@ struct Job<'a> {
 }
 
 /// The jobs in the order in which they are written: of the experts the default one first, because its files should stand alone.
-fn jobs<'a>(source: &'a Source, tensors: &'a [Bound<'a>], precision: Precision) -> Result<Vec<Job<'a>>> {
-    let job = |(part, tensors): (&'a Part, &'a Bound)| {
-        let plan = |network: &Network| Plan::new(network.clone(), network.precision(precision));
-        Ok(Job { part, tensors, plans: part.networks.iter().map(plan).collect::<Result<_>>()? })
-    };
-    let mut jobs = source.parts.iter().zip(tensors).map(job).collect::<Result<Vec<_>>>()?;
+fn jobs<'a>(source: &'a Source, tensors: &'a [Bound<'a>], plans: Vec<Vec<Plan>>) -> Result<Vec<Job<'a>>> {
+    let parts = source.parts.iter().zip(tensors).zip(plans);
+    let mut jobs: Vec<Job<'a>> = parts.map(|((part, tensors), plans)| Job { part, tensors, plans }).collect();
     jobs.sort_by_key(|job| job.part.expert.is_some() && job.part.stem() != NAME);
     for i in 0..jobs.len() {
         let (before, rest) = jobs.split_at_mut(i);
@@ -217,16 +276,22 @@ impl Job<'_> {
 }
 
 /// The manifest of what the jobs have written.
-fn assemble(source: &Source, outcomes: Vec<Outcome>, files: Vec<FileEntry>) -> Bundle {
+fn assemble(source: &Source, outcomes: &[Outcome], files: Vec<FileEntry>) -> Bundle {
     let mut experts = Vec::new();
     let (mut others, mut checkpoint) = (Vec::new(), Vec::new());
     for outcome in outcomes {
-        checkpoint.extend(outcome.checkpoint);
-        match outcome.expert {
-            None => others.extend(outcome.components),
+        checkpoint.extend(outcome.checkpoint.clone());
+        match &outcome.expert {
+            None => others.extend(outcome.components.clone()),
             Some(ExpertPart { name, stem, suppressed, made }) => {
-                let of = |component| Expert { default: stem == NAME, name, component, suppressed, made };
-                experts.extend(outcome.components.into_iter().next().map(of));
+                let of = |component: &Component| Expert {
+                    name: name.clone(),
+                    default: stem == NAME,
+                    component: component.clone(),
+                    suppressed: suppressed.clone(),
+                    made: made.clone(),
+                };
+                experts.extend(outcome.components.first().map(of));
             }
         }
     }

@@ -5,6 +5,7 @@ use crate::{
     graph::Graph,
     lower::{About, Layout, Place, Target, Weight, fill_inline, lower},
     network::Network,
+    quantize::Scheme,
     watch::Watch,
     weights::{self, Written},
 };
@@ -25,6 +26,7 @@ pub struct Plan {
     precision: Precision,
     graph: Graph,
     layout: Layout,
+    scheme: Scheme,
 }
 
 /// What the caller knows about a network.
@@ -41,14 +43,32 @@ pub struct Context<'a> {
 }
 
 impl Plan {
-    /// Records a network whose weights are in `precision`.
+    /// Records a network whose weights are in `precision`. Of whole numbers it takes the scheme that needs no calibration.
     ///
     /// # Errors
     /// See [`Network::record`].
     pub fn new(network: Network, precision: Precision) -> Result<Self> {
         let graph = network.record(precision.dtype())?;
-        let layout = Layout::of(&graph);
-        Ok(Self { network, precision, graph, layout })
+        let scheme = match (precision, &network) {
+            (Precision::Int8 | Precision::Int4, Network::VaeDecoder(_) | Network::VaeEncoder(_)) => {
+                Scheme::weights(&graph)
+            }
+            (Precision::Int8 | Precision::Int4, _) => Scheme::uncalibrated(&graph),
+            _ => Scheme::default(),
+        };
+        let layout = Layout::quantized(&graph, &[&scheme]);
+        Ok(Self { network, precision, graph, layout, scheme })
+    }
+
+    /// The same in another scheme.
+    #[must_use]
+    pub fn with_scheme(self, scheme: Scheme) -> Self {
+        Self { layout: Layout::quantized(&self.graph, &[&scheme]), scheme, ..self }
+    }
+
+    /// The recorded network.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
     }
 
     /// The network.
@@ -100,11 +120,11 @@ impl Plan {
     /// # Errors
     /// See [`lower`]; files that cannot be written.
     pub fn write_graphs(&self, name: &str, context: &Context<'_>, written: &Written, root: &Path) -> Result<Component> {
-        let Self { network, precision, graph, layout } = self;
+        let Self { network, precision, graph, layout, scheme } = self;
         let write = |target: &Target| {
             let metadata = self.metadata(context, target);
             let about = About { name: network.class(), data_file: &data_file(name), metadata: &metadata };
-            let mut model = lower(graph, layout, target, about)?;
+            let mut model = lower(graph, layout, target, scheme, about)?;
             fill_inline(&mut model, &written.inline);
             let contents = model.encode_to_vec();
             let file = network.file(&format!("{name}{}.onnx", target.suffix()));

@@ -11,7 +11,7 @@ use pleach_model::{
     shape::{Dim, Fact},
     tensor::Dtype,
 };
-use pleach_runtime::onnx::{AttributeProto, NodeProto, TensorProto};
+use pleach_runtime::onnx::{AttributeProto, DataType, NodeProto, TensorProto};
 use std::{
     collections::{HashMap, HashSet},
     ops::Range,
@@ -27,7 +27,7 @@ pub(super) type Rule<T = String> = std::result::Result<T, String>;
 pub(super) struct Builder<'a> {
     pub graph: &'a Graph,
     pub target: &'a Target,
-    layout: &'a Layout,
+    pub layout: &'a Layout,
     pub nodes: Vec<NodeProto>,
     pub constants: Vec<TensorProto>,
     known_constants: HashSet<String>,
@@ -119,6 +119,7 @@ impl<'a> Builder<'a> {
                 let shape = self.whole(&[-1, 1, 1]);
                 self.emit("Reshape", &[&plain, &shape], Vec::new())
             }
+            _ => return Err("a quantised form that is not stored".into()),
         })
     }
 
@@ -135,6 +136,13 @@ impl<'a> Builder<'a> {
             *name = to.to_owned();
         }
         true
+    }
+
+    /// Gives the output of the last node another name.
+    pub fn rename_node_output(&mut self, from: &str, to: &str) {
+        for name in self.nodes.iter_mut().flat_map(|node| &mut node.output).filter(|name| *name == from) {
+            *name = to.to_owned();
+        }
     }
 
     /// A constant that is made when its name is first asked for; the name must say everything about it.
@@ -154,6 +162,13 @@ impl<'a> Builder<'a> {
     /// A single number of a floating-point type.
     pub fn scalar(&mut self, dtype: Dtype, number: f64) -> String {
         self.constant(format!("const.{dtype}.{number}"), |name| tensors::floats(name, dtype, &[], &[number as f32]))
+    }
+
+    /// A single number of 8 bits.
+    pub fn byte(&mut self, number: u8) -> String {
+        self.constant(format!("const.u8.{number}"), |name| {
+            TensorProto::inline(name, DataType::Uint8, Vec::new(), vec![number])
+        })
     }
 
     /// `length` times the same number.

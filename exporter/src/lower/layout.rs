@@ -2,8 +2,13 @@
 //!
 //! The layout depends on the graph alone and not on the target, so all graphs of one network share one data file.
 
-use crate::graph::{Graph, Origin, ValueId};
+use super::tensors::data_type;
+use crate::{
+    graph::{Graph, Node, Origin, ValueId},
+    quantize::{BLOCK, Quantized, Scheme},
+};
 use pleach_model::{op::Op, tensor::Dtype};
+use pleach_runtime::onnx::DataType;
 use std::collections::{BTreeSet, HashSet};
 
 /// Tensors from this size on are external: several providers want to see small constants in the graph itself.
@@ -20,6 +25,45 @@ pub enum Form {
     Transposed,
     /// `[C]` as `[C, 1, 1]`, to broadcast over pictures.
     PerChannel,
+    /// Rows of 8-bit numbers ([`Rows`](crate::quantize::numbers::Rows)), in the checkpoint's shape.
+    Rows,
+    /// The same of a matrix, transposed.
+    RowsTransposed,
+    /// Their scales, `[out]`.
+    RowScales,
+    /// The same as `[out, 1]`.
+    RowScaleColumn,
+    /// The bias `[out]` of a product of 8-bit numbers, in 32 bits.
+    WideBias(Product),
+    /// Its scales, `[out]`.
+    WideBiasScales(Product),
+    /// A matrix in blocks of 4-bit numbers ([`Blocks`](crate::quantize::numbers::Blocks)), `[out, in]`.
+    Blocks,
+    /// Their scales, `[out, in / BLOCK]`.
+    BlockScales,
+    /// Their zero points, the same.
+    BlockZeros,
+}
+
+/// A product of 8-bit numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Product {
+    /// The weight.
+    pub weight: ValueId,
+    /// Bits of the input's step.
+    input: u32,
+}
+
+impl Product {
+    /// Of an input of this step with a weight.
+    pub fn new(weight: ValueId, input: f32) -> Self {
+        Self { weight, input: input.to_bits() }
+    }
+
+    /// Step of the input.
+    pub fn input(self) -> f32 {
+        f32::from_bits(self.input)
+    }
 }
 
 impl Form {
@@ -32,11 +76,51 @@ impl Form {
         }
     }
 
+    /// The forms of an operand of an operation that may be quantised.
+    fn all(node: &Node, operand: usize, quantized: Option<Quantized>) -> Vec<Self> {
+        match (quantized, &node.op, operand) {
+            (Some(Quantized::Static { .. } | Quantized::Weights), Op::Conv2d(_), 1) => {
+                vec![Self::Rows, Self::RowScales]
+            }
+            (Some(Quantized::Static { input, .. }), Op::Conv2d(_), 2) => {
+                let product = Product::new(node.inputs[1], input.scale());
+                vec![Self::WideBias(product), Self::WideBiasScales(product)]
+            }
+            (Some(Quantized::Dynamic | Quantized::Weights), Op::Linear, 1) => {
+                vec![Self::RowsTransposed, Self::RowScales]
+            }
+            (Some(Quantized::Blocks), Op::Linear, 1) => vec![Self::Blocks, Self::BlockScales, Self::BlockZeros],
+            (Some(Quantized::Rows), Op::Embedding, 0) => vec![Self::Rows, Self::RowScaleColumn],
+            (_, op, operand) => vec![Self::wanted(op, operand)],
+        }
+    }
+
     fn dims(self, shape: &[usize]) -> Vec<usize> {
+        let rows = shape.first().copied().unwrap_or(1);
         match self {
-            Self::Plain => shape.to_vec(),
-            Self::Transposed => shape.iter().rev().copied().collect(),
+            Self::Plain | Self::Rows | Self::WideBias(_) | Self::WideBiasScales(_) | Self::Blocks => shape.to_vec(),
+            Self::Transposed | Self::RowsTransposed => shape.iter().rev().copied().collect(),
             Self::PerChannel => [shape, &[1, 1]].concat(),
+            Self::RowScales => vec![rows],
+            Self::RowScaleColumn => vec![rows, 1],
+            Self::BlockScales | Self::BlockZeros => vec![rows, shape.get(1).copied().unwrap_or(0) / BLOCK],
+        }
+    }
+
+    /// What is added to the parameter's name.
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Plain | Self::PerChannel => "",
+            Self::Transposed => ".T",
+            Self::Rows => ".s8",
+            Self::RowsTransposed => ".s8.T",
+            Self::RowScales => ".scales",
+            Self::RowScaleColumn => ".scale_column",
+            Self::WideBias(_) => ".s32",
+            Self::WideBiasScales(_) => ".s32.scales",
+            Self::Blocks => ".u4",
+            Self::BlockScales => ".u4.scales",
+            Self::BlockZeros => ".u4.zeros",
         }
     }
 }
@@ -50,7 +134,7 @@ pub struct Weight {
     pub value: ValueId,
     /// How it is arranged.
     pub form: Form,
-    /// Element type.
+    /// Type of its elements where they are floating-point numbers.
     pub dtype: Dtype,
     /// Shape in this form.
     pub dims: Vec<usize>,
@@ -83,9 +167,21 @@ impl Weight {
         (&self.name, self.form, self.dtype, &self.dims)
     }
 
+    /// Type of its elements.
+    pub fn data_type(&self) -> DataType {
+        match self.form {
+            Form::Rows | Form::RowsTransposed => DataType::Int8,
+            Form::WideBias(_) => DataType::Int32,
+            Form::Blocks | Form::BlockZeros => DataType::Uint4,
+            Form::RowScales | Form::RowScaleColumn | Form::WideBiasScales(_) | Form::BlockScales => DataType::Float,
+            Form::Plain | Form::Transposed | Form::PerChannel => data_type(self.dtype),
+        }
+    }
+
     /// Size of the numbers.
     pub fn bytes(&self) -> u64 {
-        (self.dims.iter().product::<usize>() * self.dtype.size()) as u64
+        let bits = self.data_type().bits().unwrap_or(0) * self.dims.iter().product::<usize>() as u64;
+        bits.div_ceil(8)
     }
 }
 
@@ -101,10 +197,19 @@ pub struct Layout {
 impl Layout {
     /// The layout of a graph.
     pub fn of(graph: &Graph) -> Self {
+        Self::quantized(graph, &[&Scheme::default()])
+    }
+
+    /// The layout of a graph that is written in each of these schemes.
+    pub fn quantized(graph: &Graph, schemes: &[&Scheme]) -> Self {
         let mut layout = Self { weights: Vec::new(), bytes: 0 };
         let mut seen = HashSet::new();
-        let operands = graph.nodes.iter().flat_map(|node| {
-            node.inputs.iter().enumerate().map(|(operand, &value)| (value, Form::wanted(&node.op, operand)))
+        let operands = graph.nodes.iter().enumerate().flat_map(|(i, node)| {
+            let forms = move |operand| schemes.iter().flat_map(move |scheme| Form::all(node, operand, scheme.get(i)));
+            node.inputs
+                .iter()
+                .enumerate()
+                .flat_map(move |(operand, &value)| forms(operand).map(move |form| (value, form)))
         });
         let outputs = graph.outputs.iter().map(|output| (output.value, Form::Plain));
         for (value, wanted) in operands.chain(outputs) {
@@ -124,10 +229,9 @@ impl Layout {
         let fact = graph.fact(value);
         // Parameters and constants have known shapes.
         let shape = fact.known().unwrap_or_default();
-        let mut name = match (graph.parameter(value), form) {
-            (Some(spec), Form::Transposed) => format!("{}.T", spec.name),
-            (Some(spec), _) => spec.name.clone(),
-            (None, _) => format!("constant.{}", self.weights.len()),
+        let mut name = match graph.parameter(value) {
+            Some(spec) => format!("{}{}", spec.name, form.suffix()),
+            None => format!("constant.{}", self.weights.len()),
         };
         while self.weights.iter().any(|weight| weight.name == name) {
             name.push('\'');

@@ -6,25 +6,32 @@
 mod attention;
 mod builder;
 mod layout;
+mod probe;
+mod quantized;
 mod rules;
 mod target;
 mod tensors;
 
-pub use layout::{ALIGNMENT, Form, INLINE_BELOW, Layout, Place, Weight};
+pub use layout::{ALIGNMENT, Form, INLINE_BELOW, Layout, Place, Product, Weight};
+pub use probe::{PROBE, Probe, lower as lower_probe, probed};
 pub use target::{AttentionForm, Target};
 pub use tensors::constant_bytes;
 
 use crate::{
     error::{Error, Result},
-    graph::{Graph, Output},
+    graph::{Graph, Node, Output},
+    quantize::{BLOCK, Quantized, Scheme},
 };
 use builder::{Builder, MICROSOFT};
-use pleach_model::shape::{Dim, Fact};
-use pleach_runtime::onnx::{
-    Bytes, DimensionValue, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto,
-    ValueInfoProto,
+use pleach_model::{
+    manifest::Flavour,
+    shape::{Dim, Fact},
 };
-use std::collections::HashMap;
+use pleach_runtime::onnx::{
+    Bytes, DataType, DimensionValue, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto,
+    TensorProto, ValueInfoProto,
+};
+use std::collections::{HashMap, HashSet};
 
 /// What a model says about itself.
 #[derive(Clone, Copy, Debug)]
@@ -41,19 +48,37 @@ pub struct About<'a> {
 ///
 /// # Errors
 /// [`Error::Lowering`].
-pub fn lower(graph: &Graph, layout: &Layout, target: &Target, about: About) -> Result<ModelProto> {
+pub fn lower(graph: &Graph, layout: &Layout, target: &Target, scheme: &Scheme, about: About) -> Result<ModelProto> {
     let mut builder = Builder::new(graph, layout, target);
-    for node in &graph.nodes {
+    for (i, node) in graph.nodes.iter().enumerate() {
         builder.enter(&node.path);
-        let failed = |reason| Error::Lowering { path: node.path.to_string(), op: node.op.name(), reason };
-        let name = rules::lower(&mut builder, node).map_err(failed)?;
+        let name = node_in(&mut builder, node, scheme.get(i))?;
         builder.define(node.output, name);
     }
+    finish(builder, about, Vec::new())
+}
+
+/// Writes an operation, quantised or not.
+fn node_in(builder: &mut Builder, node: &Node, quantized: Option<Quantized>) -> Result<String> {
+    let name = match quantized {
+        Some(quantized) => quantized::lower(builder, node, quantized),
+        None => rules::lower(builder, node),
+    };
+    name.map_err(|reason| Error::Lowering { path: node.path.to_string(), op: node.op.name(), reason })
+}
+
+/// The model that a builder has put together, with more outputs than the graph declares.
+fn finish(mut builder: Builder, about: About, more: Vec<ValueInfoProto>) -> Result<ModelProto> {
+    let (graph, layout, target) = (builder.graph, builder.layout, builder.target);
     for output in &graph.outputs {
         bind_output(&mut builder, output)?;
     }
-    let outputs = graph.outputs.iter().map(|output| value_info(&output.name, graph.fact(output.value))).collect();
-    let weights = layout.weights.iter().map(|weight| initializer(weight, about.data_file));
+    let outputs = graph.outputs.iter().map(|output| value_info(&output.name, graph.fact(output.value)));
+    let outputs = outputs.chain(more).collect();
+    // A scheme may leave some to others.
+    let used: HashSet<&str> = builder.nodes.iter().flat_map(|node| &node.input).map(String::as_str).collect();
+    let weights = layout.weights.iter().filter(|weight| used.contains(weight.name.as_str()));
+    let weights = weights.map(|weight| initializer(weight, about.data_file, target));
     let domains = [("", target.opset), (MICROSOFT, 1)];
     let used = |domain: &str| domain.is_empty() || builder.nodes.iter().any(|node| node.domain == domain);
     let opset_import = domains.into_iter().filter(|(domain, _)| used(domain));
@@ -90,14 +115,27 @@ fn bind_output(builder: &mut Builder, output: &Output) -> Result<()> {
     Ok(())
 }
 
-fn initializer(weight: &Weight, data_file: &str) -> TensorProto {
-    let (data_type, dims) = (tensors::data_type(weight.dtype), tensors::signed(&weight.dims));
+fn initializer(weight: &Weight, data_file: &str, target: &Target) -> TensorProto {
+    let (data_type, dims) = declared(weight, target);
+    let dims = tensors::signed(&dims);
     let external =
         |file, offset| TensorProto::external(&weight.name, data_type, dims.clone(), file, offset, weight.bytes());
     match &weight.place {
         Place::Graph => TensorProto::inline(&weight.name, data_type, dims, Bytes::new()),
         Place::Data { offset } => external(data_file, *offset),
         Place::Shared { file, offset } => external(file, *offset),
+    }
+}
+
+/// Type and shape of a weight as a target reads it. Two 4-bit numbers in a byte are that to ONNX Runtime's own operator, and are
+/// one number each to the standard one; the bytes are the same.
+fn declared(weight: &Weight, target: &Target) -> (DataType, Vec<usize>) {
+    let (data_type, dims) = (weight.data_type(), weight.dims.clone());
+    match (weight.form, target.flavour, dims.as_slice()) {
+        (Form::Blocks, Flavour::Cpu, &[rows, inputs]) => (DataType::Uint8, vec![rows, inputs / BLOCK, BLOCK / 2]),
+        (Form::BlockZeros, Flavour::Cpu, &[rows, blocks]) => (DataType::Uint8, vec![rows * blocks / 2]),
+        (Form::BlockScales, Flavour::Cpu, &[rows, blocks]) => (data_type, vec![rows * blocks]),
+        _ => (data_type, dims),
     }
 }
 

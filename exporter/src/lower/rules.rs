@@ -19,7 +19,10 @@ pub(super) fn lower(b: &mut Builder, node: &Node) -> Rule {
     let x = node.inputs[0];
     match &node.op {
         Op::Linear => linear(b, node),
-        Op::Conv2d(conv) => conv2d(b, node, conv),
+        Op::Conv2d(conv) => {
+            let operands = node.inputs.iter().map(|&id| b.operand(id)).collect::<Rule<Vec<_>>>()?;
+            conv2d(b, node, conv, operands)
+        }
         Op::GroupNorm { groups, eps } => group_norm(b, node, *groups, *eps),
         Op::LayerNorm { eps } => {
             let attributes = vec![AttributeProto::int("axis", -1), AttributeProto::float("epsilon", *eps as f32)];
@@ -87,6 +90,11 @@ fn reduce(b: &mut Builder, op: &str, x: ValueId, axis: usize) -> Rule {
 fn linear(b: &mut Builder, node: &Node) -> Rule {
     let (x, weight) = (b.operand(node.inputs[0])?, b.in_form(node.inputs[1], Form::Transposed)?);
     let product = b.emit("MatMul", &[&x, &weight], Vec::new());
+    biased(b, node, product)
+}
+
+/// A linear layer's product with its bias, if it has one.
+pub(super) fn biased(b: &mut Builder, node: &Node, product: String) -> Rule {
     match node.inputs.get(2) {
         None => Ok(product),
         Some(&bias) => {
@@ -96,14 +104,16 @@ fn linear(b: &mut Builder, node: &Node) -> Rule {
     }
 }
 
-fn conv2d(b: &mut Builder, node: &Node, conv: &Conv2d) -> Rule {
+/// A convolution of operands of these names.
+pub(super) fn conv2d(b: &mut Builder, node: &Node, conv: &Conv2d, operands: Vec<String>) -> Rule {
     let kernel: Option<Vec<usize>> = b.fact(node.inputs[1]).shape[2..].iter().map(Dim::known).collect();
     let attributes = vec![
         AttributeProto::ints("kernel_shape", tensors::signed(&kernel.ok_or("kernel of unknown size")?)),
         AttributeProto::ints("pads", tensors::signed(&conv.padding)),
         AttributeProto::ints("strides", [conv.stride as i64; 2]),
     ];
-    all(b, "Conv", &node.inputs, attributes)
+    let operands: Vec<&str> = operands.iter().map(String::as_str).collect();
+    Ok(b.emit("Conv", &operands, attributes))
 }
 
 /// As an instance normalisation over groups, not as `GroupNormalization`: twice as fast on CPU, and CoreML and QNN take it.
