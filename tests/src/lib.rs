@@ -5,6 +5,7 @@
 //! one step of a UNet, [`world`] is the small world's base model.
 
 pub mod cases;
+pub mod family;
 pub mod fixtures;
 pub mod memory;
 pub mod networks;

@@ -8,6 +8,7 @@ use pleach_exporter::{
     graph::record,
     lower::{About, Layout, Target, fill_inline, lower},
     network::Network,
+    quantize::Scheme,
     watch::{Stage, Watch},
     weights,
 };
@@ -182,7 +183,7 @@ fn every_block_computes_what_diffusers_does() {
         let [[sample, timestep, context, expected], _] = parity::unet_cases(&Values::of(variant).unwrap()).unwrap();
         for target in [&Target::PORTABLE, &Target::CPU] {
             let about = About { name: "blocks", data_file: "model.onnx_data", metadata: &[] };
-            let mut model = lower(&graph, &layout, target, about).unwrap();
+            let mut model = lower(&graph, &layout, target, &Scheme::default(), about).unwrap();
             fill_inline(&mut model, &written.inline);
             fs::write(folder.path().join("model.onnx"), model.encode_to_vec()).unwrap();
             let mut session = open(folder.path(), "model.onnx").unwrap();
@@ -205,7 +206,7 @@ fn every_block_computes_what_diffusers_does() {
 fn what_is_verified_passes_in_both_precisions() {
     for variant in VARIANTS {
         for precision in [Precision::F32, Precision::F16] {
-            let options = Options { verify: Some(engine()), ..options(precision) };
+            let options = Options { verify: true, engine: Some(engine()), ..options(precision) };
             let (folder, exported) = exported(variant, &options);
             assert_eq!(exported.differences.len(), 14, "seven graphs at two sizes");
             for difference in &exported.differences {
@@ -325,7 +326,7 @@ fn rewrite(file: &Path, change: impl Fn(&str, Vec<usize>, Vec<f32>) -> Option<(V
 #[track_caller]
 fn refused(pipeline: &TempDir, options: &Options) -> String {
     let folder = tempfile::tempdir().unwrap();
-    let error = export(pipeline.path(), &folder.path().join("bundle"), options, &()).unwrap_err();
+    let error = export(&Input::checkpoint(pipeline.path()), &folder.path().join("bundle"), options, &()).unwrap_err();
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "something was left behind");
     error.to_string().replace(&format!("{}/", pipeline.path().display()), "")
 }
@@ -431,8 +432,8 @@ fn a_bundle_that_fails_verification_is_not_kept() {
         Some((shape, numbers))
     });
     let folder = tempfile::tempdir().unwrap();
-    let options = Options { verify: Some(engine()), ..options(Precision::F32) };
-    let exported = export(pipeline.path(), &folder.path().join("bundle"), &options, &()).unwrap();
+    let options = Options { verify: true, engine: Some(engine()), ..options(Precision::F32) };
+    let exported = export(&Input::checkpoint(pipeline.path()), &folder.path().join("bundle"), &options, &()).unwrap();
     assert_eq!(exported.folder, None);
     let failed = exported.differences.iter().filter(|difference| !difference.passed());
     assert_eq!(

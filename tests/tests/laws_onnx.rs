@@ -6,6 +6,7 @@ use pleach_exporter::{
     graph::{Graph, record},
     lower::{About, Layout, Target, fill_inline, lower},
     network::Network,
+    quantize::Scheme,
     weights,
 };
 use pleach_model::{
@@ -57,7 +58,7 @@ impl Written {
         let written = weights::write(graph, &layout, &bound, &folder.path().join("model.onnx_data"), &())?;
         for target in TARGETS {
             let about = About { name: "law", data_file: "model.onnx_data", metadata: &[] };
-            let mut model = lower(graph, &layout, target, about)?;
+            let mut model = lower(graph, &layout, target, &Scheme::default(), about)?;
             fill_inline(&mut model, &written.inline);
             std::fs::write(folder.path().join(target.name()), model.encode_to_vec())?;
         }

@@ -10,8 +10,8 @@ use pleach_model::{
     architecture::Architecture,
     checkpoint::{Bound, Checkpoint, Spelling},
     counter::{self, At},
+    manifest::Precision,
     noise::Generator,
-    tensor::Dtype,
     unet::UNetConfig,
 };
 use serde::{Deserialize, Serialize};
@@ -83,8 +83,8 @@ impl Settings {
     /// Writes `unet/model.onnx` and `unet/model.cpu.onnx` below the folder.
     pub fn export(&self) -> Result<()> {
         let network = Network::Unet { config: self.config(), architecture: self.architecture.clone(), tokens: TOKENS };
-        let plan = Plan::new(network, Dtype::F32)?;
-        let about = About { counted_at: self.at(), sources: Vec::new(), metadata: Vec::new() };
+        let plan = Plan::new(network, Precision::F32)?;
+        let about = About { counted_at: self.at(), sources: Vec::new(), metadata: Vec::new(), data_files: &[] };
         self.with_tensors(|tensors| {
             let written = plan.write_weights("model", tensors, &self.folder, &())?;
             plan.write_graphs("model", &about, &written, &self.folder)?;
