@@ -24,7 +24,7 @@ use std::path::Path;
 use tch::{Device, Kind, Tensor};
 
 /// Names of the experts, and the share of their units that stay.
-pub const EXPERTS: [(&str, f32); 3] = [("small", 0.5), ("whole", 1.0), ("middle", 0.75)];
+pub const EXPERTS: [(&str, f32); 3] = [("small", 0.5), ("large", 0.6), ("middle", 0.55)];
 /// How fast gates change from one prompt to another.
 const SLOPE: f64 = 12.0;
 

@@ -102,9 +102,9 @@ fn a_router_between_some_of_the_experts() {
     let options = Options { experts: Some(vec!["small".into()]), overwrite: true, ..Options::default() };
     let manifest = exported(&made.family, &to, &options).unwrap().manifest().cloned().unwrap();
     assert!(manifest.components.router.is_none() && !to.join("router").exists());
-    let options = Options { experts: Some(vec!["large".into()]), overwrite: true, ..Options::default() };
+    let options = Options { experts: Some(vec!["huge".into()]), overwrite: true, ..Options::default() };
     let error = exported(&made.family, &to, &options).unwrap_err().to_string();
-    assert!(error.ends_with("has no expert \"large\"; it has: small, whole, middle"), "{error}");
+    assert!(error.ends_with("has no expert \"huge\"; it has: small, large, middle"), "{error}");
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn what_experts_share_is_stored_once() {
     let bundle = Bundle::open(&made.bundle).unwrap();
     let experts = &bundle.manifest().unwrap().components.unet;
     let default = experts.iter().find(|expert| expert.default).unwrap();
-    assert_eq!((default.name.as_str(), default.component.graphs[0].file.as_str()), ("whole", "unet/model.onnx"));
+    assert_eq!((default.name.as_str(), default.component.graphs[0].file.as_str()), ("large", "unet/model.onnx"));
     // The default expert stands alone; the others have at least their first convolution from it.
     assert_eq!(default.component.weights.len(), 1);
     for expert in experts.iter().filter(|expert| !expert.default) {
@@ -163,7 +163,7 @@ fn a_batch_is_drawn_expert_by_expert() {
         Ok(())
     };
     pipeline.generate_each(&request(&prompts), &mut opened, keep).unwrap();
-    assert_eq!(opened.0, ["small", "whole", "middle"]);
+    assert_eq!(opened.0, ["small", "large", "middle"]);
     // Each picture is what its expert draws alone.
     for (i, (prompt, image)) in prompts.iter().zip(&drawn).enumerate() {
         let expert = Some(family::EXPERTS[i % 3].0.to_owned());
@@ -177,15 +177,15 @@ fn a_batch_is_drawn_expert_by_expert() {
 fn the_experts_used_last_stay_open() {
     let Some(made) = Made::new() else { return };
     for (resident, expected) in [
-        (1, vec!["small", "whole", "small", "middle", "small"]),
-        (2, vec!["small", "whole", "middle"]),
-        (3, vec!["small", "whole", "middle"]),
+        (1, vec!["small", "large", "small", "middle", "small"]),
+        (2, vec!["small", "large", "middle"]),
+        (3, vec!["small", "large", "middle"]),
     ] {
         let mut pipeline =
             made.pipeline(pipeline::Options { max_resident: NonZeroUsize::new(resident), ..Default::default() });
         let prompts = prompts_of_each(&mut pipeline);
         let mut opened = Opened::default();
-        // small, whole, small, middle, small: with two the one that was used last but one is closed.
+        // small, large, small, middle, small: with two the one that was used last but one is closed.
         for expert in [0, 1, 0, 2, 0] {
             let mut prompt = request(&prompts[expert..=expert]);
             prompt.steps = 1;
