@@ -4,6 +4,7 @@ pub mod bundle;
 pub mod doctor;
 pub mod engine;
 pub mod image;
+pub mod measure;
 pub mod onnx;
 pub mod pipeline;
 pub mod png;

@@ -66,6 +66,17 @@ fn bundle() -> Bundle {
     }
 }
 
+#[test]
+fn one_expert_needs_no_router() {
+    let mut bundle = bundle();
+    bundle.components.router = Some(component("router", "model"));
+    bundle.check().unwrap();
+    assert_eq!(bundle.components().last().unwrap().0, "components.router");
+    bundle.components.unet.truncate(1);
+    let (field, reason) = bundle.check().unwrap_err();
+    assert_eq!((field.as_str(), reason.as_str()), ("components.router", "expected none where there is one expert"));
+}
+
 /// What reading the manifest says is wrong after a change, with its path left out.
 fn refusal(change: impl FnOnce(&mut Value)) -> String {
     let mut json = serde_json::to_value(bundle()).unwrap();
@@ -194,7 +205,7 @@ fn missing_unknown_and_repeated_fields() {
     let remove = |json: &mut Value| drop(json.as_object_mut().unwrap().shift_remove("provenance"));
     assert_eq!(refusal(remove), "missing field `provenance`");
     let add = |json: &mut Value| json["components"]["unet"][1]["colour"] = json!("red");
-    let message = "components.unet[1].colour: unknown field `colour`, expected one of `name`, `default`, `component`";
+    let message = "components.unet[1].colour: unknown field `colour`, expected one of `name`, `default`, `component`, `suppressed`, `made`";
     assert_eq!(refusal(add), message);
 
     let json = serde_json::to_string(&bundle())

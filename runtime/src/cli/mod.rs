@@ -1,5 +1,6 @@
 //! The command line.
 
+mod bench;
 mod bytes;
 mod doctor;
 mod external;
@@ -36,6 +37,8 @@ enum Command {
     Generate(Box<generate::Args>),
     /// Say which expert of a bundle draws a prompt
     Route(route::Args),
+    /// Measure how fast a bundle draws on this machine
+    Bench(Box<bench::Args>),
     /// Show what a bundle holds, or how a picture was made
     Inspect(inspect::Args),
     /// Download a model of Hugging Face, and say where it lies
@@ -55,6 +58,7 @@ pub fn main() -> std::process::ExitCode {
     run_classified(&console, classify, |printer| match command {
         Command::Generate(args) => generate::run(&args, printer),
         Command::Route(args) => route::run(&args, printer),
+        Command::Bench(args) => bench::run(&args, printer),
         Command::Inspect(args) => inspect::run(&args, printer),
         #[cfg(feature = "hub")]
         Command::Pull(args) => pull::run(&args, printer),
