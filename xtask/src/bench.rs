@@ -10,7 +10,7 @@ use crate::cargo;
 /// A benchmark: its name, the package that has it as a bench target of the same name, and what it measures.
 type Bench = (&'static str, &'static str, &'static str);
 
-const BENCHES: [Bench; 9] = [
+const BENCHES: [Bench; 10] = [
     (
         "ablation",
         "pleach-tests",
@@ -26,6 +26,11 @@ const BENCHES: [Bench; 9] = [
         "family",
         "pleach-tests",
         "prune to a family by APTP and to single experts by rules, fine-tune all alike: routing, Frechet distance",
+    ),
+    (
+        "infer",
+        "pleach-tests",
+        "a family of the small world in every precision: bytes, steps, pictures against f32, what the judge finds",
     ),
     ("load", "pleach-tests", "open that UNet in ONNX Runtime in every way there is: seconds, private memory"),
     (
