@@ -1,4 +1,4 @@
-//! The small world's family in every precision: size of its files, what a step takes, what its pictures lose against single precision, and
+//! A family of the small world in every precision: size of its files, what a step takes, what its pictures lose against single precision, and
 //! whether the judge still sees the same in them.
 //!
 //! The family is exported once for each precision. Every bundle draws the same prompts from the same noise, each by the expert that the
@@ -41,9 +41,9 @@ const CALIBRATED: u64 = 16;
 /// Draw with a family in every precision, and count what is lost
 #[derive(Parser)]
 struct Cli {
-    /// Folder of a family of the small world
+    /// Folder of a family of the small world [default: the base model alone]
     #[arg(long, value_name = "FOLDER")]
-    family: PathBuf,
+    family: Option<PathBuf>,
     /// The pipeline that it was cut out of, with its judge
     #[arg(long, value_name = "FOLDER", default_value = "assets/world")]
     base: PathBuf,
@@ -92,7 +92,7 @@ struct Row {
 
 fn main() -> std::process::ExitCode {
     let mut cli = Cli::parse();
-    in_workspace([&mut cli.base, &mut cli.family]);
+    in_workspace([&mut cli.base].into_iter().chain(&mut cli.family));
     run(&cli.console, |printer| {
         compare(&cli, printer)?;
         Ok(ExitCode::Done)
@@ -106,7 +106,8 @@ fn compare(cli: &Cli, printer: &Printer) -> Result<()> {
     let engine = Engine::start(&EngineOptions { threads: cli.threads, ..EngineOptions::default() })?;
     let judge = scratch.path().join("judge");
     export(&Input::checkpoint(cli.base.join("judge")), &judge, &Options::default(), &())?;
-    let input = Input { checkpoint: cli.base.clone(), family: Some(FamilyFolder::open(&cli.family)?) };
+    let family = cli.family.as_deref().map(FamilyFolder::open).transpose()?;
+    let input = Input { checkpoint: cli.base.clone(), family };
     let prompts = |seed, count| (0..count).map(|index| sample_single(seed, index).caption).collect::<Vec<_>>();
     let mut folders = Vec::new();
     for precision in PRECISIONS {
