@@ -83,6 +83,24 @@ pub enum Error {
         /// The value of that.
         expected: usize,
     },
+    /// A network that there is none of.
+    #[error("there is no network {name:?} to export; there are: {}", known.join(", "))]
+    Component {
+        /// The name asked for.
+        name: String,
+        /// The names there are.
+        known: Vec<String>,
+    },
+    /// A size that the autoencoder cannot make.
+    #[error("a picture of {width}x{height} cannot be drawn: both sides must be multiples of {factor}")]
+    Size {
+        /// Columns.
+        width: usize,
+        /// Rows.
+        height: usize,
+        /// What divides them.
+        factor: usize,
+    },
     /// A family that cannot be read.
     #[error(transparent)]
     Family(#[from] family::Error),
@@ -148,7 +166,7 @@ pub enum Error {
     Bundle(#[from] pleach_runtime::bundle::Error),
     /// What was written draws nothing.
     #[error(transparent)]
-    Drawing(pleach_runtime::pipeline::Error),
+    Drawing(Box<pleach_runtime::pipeline::Error>),
     /// The manifest contradicts itself or cannot be written.
     #[error(transparent)]
     Manifest(#[from] manifest::Error),
@@ -158,7 +176,7 @@ impl From<pleach_runtime::pipeline::Error> for Error {
     fn from(error: pleach_runtime::pipeline::Error) -> Self {
         match error {
             pleach_runtime::pipeline::Error::Cancelled => Self::Interrupted,
-            other => Self::Drawing(other),
+            other => Self::Drawing(Box::new(other)),
         }
     }
 }

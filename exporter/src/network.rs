@@ -202,6 +202,27 @@ impl Network {
         }
     }
 
+    /// The same for one picture with latents of this height and width; a router takes prompts of any length.
+    pub fn inputs_at(&self, latents: Option<[usize; 2]>) -> Vec<Port> {
+        let Some([height, width]) = latents else { return self.inputs() };
+        let factor = match self {
+            Self::VaeEncoder(config) => config.factor(),
+            _ => 1,
+        };
+        let size = |name: &str| match name {
+            "batch" if !matches!(self, Self::Router { .. }) => Some(1),
+            "height" => Some(factor * height),
+            "width" => Some(factor * width),
+            _ => None,
+        };
+        let freeze = |dim: &Dim| dim.evaluate(&size).map_or_else(|| dim.clone(), Dim::Known);
+        let port = |port: Port| {
+            let shape: Vec<Dim> = port.fact.shape.iter().map(freeze).collect();
+            Port { fact: Fact::new(port.fact.dtype, shape), ..port }
+        };
+        self.inputs().into_iter().map(port).collect()
+    }
+
     /// Names of what the graph gives, in order.
     pub fn outputs(&self) -> Vec<String> {
         let one = |name: &str| vec![name.to_owned()];
@@ -257,11 +278,16 @@ impl Network {
         results.iter().map(|result| pass.cast(result, Dtype::F32)).collect()
     }
 
-    /// Records the network with parameters of type `dtype`.
+    /// Records the network with parameters of type `dtype`, for any size.
     pub fn record(&self, dtype: Dtype) -> Result<Graph> {
+        self.record_at(dtype, None)
+    }
+
+    /// The same for one picture with latents of this height and width alone, where they are given.
+    pub fn record_at(&self, dtype: Dtype, latents: Option<[usize; 2]>) -> Result<Graph> {
         graph::record(dtype, |b, params| {
             let declare = |port: Port| b.with(|recorder| recorder.input(port.name, port.fact));
-            let inputs: Vec<_> = self.inputs().into_iter().map(declare).collect();
+            let inputs: Vec<_> = self.inputs_at(latents).into_iter().map(declare).collect();
             let results = self.forward(&Pass::plain(b), params, dtype, &inputs)?;
             Ok(self.outputs().into_iter().zip(results).collect())
         })

@@ -127,7 +127,8 @@ impl Difference {
     }
 }
 
-/// Runs every graph of a component (below `root`) and the reference on the same inputs: at two sizes; of a UNet at several timesteps, and
+/// Runs every graph of a component (below `root`) and the reference on the same inputs: at two sizes, or that of these latents where the
+/// graphs are for one; of a UNet at several timesteps, and
 /// with two prompts.
 ///
 /// # Errors
@@ -138,8 +139,10 @@ pub fn verify(
     tensors: &Bound,
     component: &Component,
     root: &Path,
+    latents: Option<[usize; 2]>,
 ) -> Result<Vec<Difference>> {
-    let runs = cases(network).into_iter().map(|case| Run::new(network, tensors, case)).collect::<Result<Vec<_>>>()?;
+    let runs =
+        cases(network, latents).into_iter().map(|case| Run::new(network, tensors, case)).collect::<Result<Vec<_>>>()?;
     let mut differences = Vec::new();
     for graph in &component.graphs {
         let file = GraphFile::open(root, &graph.file, None, &HostCache::off()).map_err(engine_error)?;
@@ -198,8 +201,11 @@ struct Case {
     is_second: bool,
 }
 
-fn cases(network: &Network) -> Vec<Case> {
-    let [small, large] = SIZES;
+fn cases(network: &Network, latents: Option<[usize; 2]>) -> Vec<Case> {
+    let [small, large] = match latents {
+        Some([height, width]) if !matches!(network, Network::Router { .. }) => [Size { batch: 1, height, width }; 2],
+        _ => SIZES,
+    };
     let case = |size, timestep, is_second| Case { size, timestep, is_second };
     let [middle, begin, end] = TIMESTEPS;
     match network {

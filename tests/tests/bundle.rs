@@ -1,11 +1,11 @@
 //! A family as a bundle: routed as the trainer routes it, drawn by its experts, within memory, and refused where something is missing.
 
 use anyhow::Result;
-use pleach_exporter::export::{Exported, Input, Options, export};
+use pleach_exporter::export::{Exported, Input, Layout, Options, export};
 use pleach_model::{family::FamilyFolder, manifest::Precision};
 use pleach_runtime::{
     bundle::Bundle,
-    engine::{Engine, NetworkOptions},
+    engine::{Engine, GraphFile, HostCache, NetworkOptions},
     image::Image,
     pipeline::{self, Event, Observer, Picture, Pipeline, Request, Router, Size},
 };
@@ -308,6 +308,81 @@ fn fewer_bits_draw_nearly_the_same() -> Result<()> {
     let [single, int8, int4] = sizes[..] else { unreachable!() };
     assert!((single - 4.0).abs() < 0.1 && int8 < 1.6 && int4 < int8, "bytes for each parameter: {sizes:?}");
     Ok(())
+}
+
+#[test]
+fn a_bundle_of_one_size_draws_that_alone() {
+    let folder = tempdir().unwrap();
+    let to = folder.path().join("bundle");
+    let options = Options { size: Some([96, 64]), ..Options::default() };
+    export(&Input::checkpoint(world::base()), &to, &options, &()).unwrap();
+    let mut pipeline = Pipeline::open(Bundle::open(&to).unwrap(), &engine(), Default::default()).unwrap();
+    let prompts = ["a red star".to_owned()];
+    let image = pipeline.generate(&request(&prompts), &mut ()).unwrap().remove(0);
+    assert_eq!((image.width(), image.height()), (96, 64));
+    // Two pictures go through it one by one.
+    assert_eq!(pipeline.generate(&request(&[prompts[0].clone(), String::new()]), &mut ()).unwrap().len(), 2);
+    let other = Request { size: Some(Size { width: 64, height: 64 }), ..request(&prompts) };
+    let error = pipeline.generate(&other, &mut ()).unwrap_err().to_string();
+    assert!(error.starts_with("the bundle draws 96x64 alone, not 64x64"), "{error}");
+    // The same picture as a bundle of any size draws.
+    let any = folder.path().join("any");
+    export(&Input::checkpoint(world::base()), &any, &Options::default(), &()).unwrap();
+    let mut pipeline = Pipeline::open(Bundle::open(&any).unwrap(), &engine(), Default::default()).unwrap();
+    let wide = Request { size: Some(Size { width: 96, height: 64 }), ..request(&prompts) };
+    let same = pipeline.generate(&wide, &mut ()).unwrap().remove(0);
+    assert!(image.rgb().iter().zip(same.rgb()).all(|(a, b)| a.abs_diff(*b) <= 1));
+    let options = Options { size: Some([97, 64]), ..Options::default() };
+    let error = export(&Input::checkpoint(world::base()), &folder.path().join("no"), &options, &()).unwrap_err();
+    assert_eq!(error.to_string(), "a picture of 97x64 cannot be drawn: both sides must be multiples of 4");
+}
+
+#[test]
+fn some_networks_are_no_bundle() {
+    let folder = tempdir().unwrap();
+    let to = folder.path().join("some");
+    let only = |names: &[&str]| Options {
+        only: Some(names.iter().map(|name| (*name).to_owned()).collect()),
+        overwrite: true,
+        ..Options::default()
+    };
+    let exported = export(&Input::checkpoint(world::base()), &to, &only(&["unet"]), &()).unwrap();
+    assert!(exported.manifest().is_none());
+    assert_eq!(exported.components().iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["unet"]);
+    assert!(to.join("unet/model.onnx").is_file() && !to.join("text_encoder").exists());
+    let without = only(&["text_encoder", "unet", "vae_decoder"]);
+    let exported = export(&Input::checkpoint(world::base()), &to, &without, &()).unwrap();
+    assert!(exported.manifest().unwrap().components.vae_encoder.is_none());
+    Bundle::open(&to).unwrap();
+    let error = export(&Input::checkpoint(world::base()), &to, &only(&["router"]), &()).unwrap_err().to_string();
+    assert!(error.ends_with("there are: text_encoder, unet, vae_decoder, vae_encoder"), "{error}");
+}
+
+#[test]
+fn a_repository_for_triton() {
+    let Some(made) = Made::new() else { return };
+    let to = made.bundle.with_file_name("repository");
+    let options = Options { layout: Layout::Triton, overwrite: true, ..Options::default() };
+    for _ in 0..2 {
+        exported(&made.family, &to, &options).unwrap();
+    }
+    let mut models: Vec<String> =
+        fs::read_dir(&to).unwrap().map(|f| f.unwrap().file_name().into_string().unwrap()).collect();
+    models.sort();
+    let expected =
+        ["client", "router", "text_encoder", "unet_large", "unet_middle", "unet_small", "vae_decoder", "vae_encoder"];
+    assert_eq!(models, expected);
+    for name in &expected[1..] {
+        // Every graph opens in its version's folder, where all its weights are.
+        let version = to.join(name).join("1");
+        GraphFile::open(&version, "model.onnx", None, &HostCache::off()).unwrap();
+        let config = fs::read_to_string(to.join(name).join("config.pbtxt")).unwrap();
+        assert!(config.starts_with(&format!("name: \"{name}\"\nplatform: \"onnxruntime_onnx\"\nmax_batch_size: 0\n")));
+    }
+    let router = fs::read_to_string(to.join("router/config.pbtxt")).unwrap();
+    assert!(router.contains("{ name: \"attention_mask\", data_type: TYPE_INT64, dims: [ -1, -1 ] }"), "{router}");
+    assert!(router.contains("{ name: \"expert\", data_type: TYPE_INT64, dims: [ -1 ] }"), "{router}");
+    assert!(to.join("client/router/tokenizer.json").is_file() && to.join("client/tokenizer").is_dir());
 }
 
 #[test]

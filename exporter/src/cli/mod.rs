@@ -12,7 +12,7 @@ use pleach_console::{
 };
 use pleach_exporter::{
     error::Error,
-    export::{Exported, Input, Options, export},
+    export::{Exported, Input, Layout, Options, export},
     quantize::calibrate,
 };
 use pleach_model::{
@@ -20,7 +20,10 @@ use pleach_model::{
     files,
     manifest::{self, Precision},
 };
-use pleach_runtime::engine::{Engine, EngineOptions};
+use pleach_runtime::{
+    engine::{Engine, EngineOptions},
+    pipeline::Size,
+};
 use progress::Bars;
 use report::Report;
 use std::{
@@ -63,6 +66,15 @@ struct Arguments {
     /// Experts of a family to export; all by default
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     experts: Option<Vec<String>>,
+    /// The one size that can be drawn: graphs of fixed shapes, for providers and tools that want them [default: any size]
+    #[arg(long, value_name = "WIDTHxHEIGHT")]
+    size: Option<Size>,
+    /// Networks to export: text_encoder, unet, vae_decoder, vae_encoder, router [default: all]
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    only: Option<Vec<String>>,
+    /// What to write
+    #[arg(long, value_enum, default_value_t = Written::Bundle)]
+    layout: Written,
     /// The pipeline that a family was cut out of, where it is not where the family says: a folder or a Hugging Face id
     #[arg(long, value_name = "CHECKPOINT")]
     base: Option<String>,
@@ -107,6 +119,14 @@ enum Weights {
     Int4,
 }
 
+#[derive(Clone, Copy, ValueEnum)]
+enum Written {
+    /// A bundle, which pleach and Optimum's pipelines open
+    Bundle,
+    /// A model repository of Triton Inference Server
+    Triton,
+}
+
 /// Runs the command.
 pub(crate) fn main() -> std::process::ExitCode {
     let cli = Cli::parse();
@@ -138,6 +158,12 @@ fn run(arguments: &Arguments, output: &ReportArgs, printer: &Printer) -> anyhow:
         },
         variant: arguments.variant.clone(),
         experts: arguments.experts.clone(),
+        size: arguments.size.map(|size| [size.width as usize, size.height as usize]),
+        only: arguments.only.clone(),
+        layout: match arguments.layout {
+            Written::Bundle => Layout::Bundle,
+            Written::Triton => Layout::Triton,
+        },
         overwrite: arguments.overwrite,
         verify: arguments.verify,
         pictures: arguments.pictures,

@@ -53,7 +53,7 @@ pub(super) fn export(stored: pipeline::Network, out: &Path, options: &Options, w
     let mut differences = Vec::new();
     if let Some(engine) = options.verifier() {
         watch.begin(Stage::Verifying);
-        differences = verify(engine, plan.network(), &tensors, &component, folder.path())?;
+        differences = verify(engine, plan.network(), &tensors, &component, folder.path(), None)?;
     }
     let passed = differences.iter().all(Difference::passed);
     let folder = passed.then(|| folder.persist()).transpose()?;

@@ -7,6 +7,7 @@ mod network;
 mod others;
 mod quantizing;
 mod source;
+mod triton;
 
 pub use drawn::Drawn;
 pub use network::{Context, Plan};
@@ -28,6 +29,7 @@ use pleach_model::{
 use pleach_runtime::engine::Engine;
 use source::{ExpertPart, NAME, Part, Source};
 use std::{
+    collections::HashMap,
     panic::resume_unwind,
     path::{Path, PathBuf},
     thread,
@@ -42,6 +44,13 @@ pub struct Options {
     pub variant: Option<String>,
     /// The experts of a family that are exported; all where none are named.
     pub experts: Option<Vec<String>>,
+    /// The one size that can be drawn, in pixels, width and height; any where none is given.
+    pub size: Option<[usize; 2]>,
+    /// Networks that are exported ([`Network::component`]); all where none are named. Without text encoder, UNet and decoder there is no bundle, only
+    /// graphs.
+    pub only: Option<Vec<String>>,
+    /// What is written.
+    pub layout: Layout,
     /// Whether a bundle that is there already is replaced.
     pub overwrite: bool,
     /// Whether every graph is compared with the reference, and pictures with those in single precision.
@@ -56,12 +65,25 @@ pub struct Options {
     pub calibration: calibrate::Options,
 }
 
+/// What is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Layout {
+    /// A bundle, which `pleach` and Optimum's pipelines open.
+    #[default]
+    Bundle,
+    /// A model repository of Triton Inference Server, with what a client needs beside it.
+    Triton,
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
             precision: Precision::F32,
             variant: None,
             experts: None,
+            size: None,
+            only: None,
+            layout: Layout::Bundle,
             overwrite: false,
             verify: false,
             pictures: 4,
@@ -99,6 +121,8 @@ pub struct Exported {
 pub enum What {
     /// A bundle, with this manifest.
     Bundle(Box<Bundle>),
+    /// Some of a bundle's networks, by the folders that they are in.
+    Networks(Vec<(&'static str, Component)>),
     /// A classifier.
     Classifier(Component),
 }
@@ -108,7 +132,7 @@ impl Exported {
     pub fn manifest(&self) -> Option<&Bundle> {
         match &self.what {
             What::Bundle(manifest) => Some(manifest),
-            What::Classifier(_) => None,
+            What::Networks(_) | What::Classifier(_) => None,
         }
     }
 
@@ -124,6 +148,7 @@ impl Exported {
                 all.extend(router.iter().map(|component| ("router", component)));
                 all
             }
+            What::Networks(networks) => networks.iter().map(|(name, component)| (*name, component)).collect(),
             What::Classifier(component) => vec![("classifier", component)],
         }
     }
@@ -161,20 +186,38 @@ pub fn export(input: &Input, bundle: &Path, options: &Options, watch: &dyn Watch
     if let (Some(name), None) = (chosen.and_then(<[_]>::first), family) {
         return Err(Error::NoFamily { checkpoint: checkpoint.clone(), name: name.clone() });
     }
-    let source = Source::open(checkpoint, options.variant.as_deref(), family.as_ref(), chosen)?;
+    let mut source = Source::open(checkpoint, options.variant.as_deref(), family.as_ref(), chosen)?;
+    if let Some(only) = &options.only {
+        source.keep(only)?;
+    }
+    let latents = options.size.map(|size| source.latents(size)).transpose()?;
     let tensors = source.bind()?;
-    let overwrite = if options.overwrite { Overwrite::IfItHolds(manifest::FILE_NAME) } else { Overwrite::Never };
+    let mark = match options.layout {
+        Layout::Triton => "client/model_index.json",
+        // Some networks have no manifest.
+        Layout::Bundle if options.only.is_some() => "model_index.json",
+        Layout::Bundle => manifest::FILE_NAME,
+    };
+    let overwrite = if options.overwrite { Overwrite::IfItHolds(mark) } else { Overwrite::Never };
     let folder = AtomicFolder::create(bundle, overwrite)?;
-    let mut plans = plan_all(&source, options.precision)?;
+    let mut plans = plan_all(&source, options.precision, latents)?;
     let calibrated = quantizing::calibrate(&source, &tensors, &mut plans, bundle, options, watch)?;
-    let jobs = jobs(&source, &tensors, plans)?;
+    // Files of a repository lie in folders of their own, so that nothing can be shared.
+    let jobs = jobs(&source, &tensors, plans, options.layout == Layout::Bundle)?;
     let (outcomes, manifest) = write(&source, &jobs, folder.path(), watch)?;
     let (mut differences, mut drawn) = (Vec::new(), Vec::new());
     if let Some(engine) = options.verifier() {
         watch.begin(Stage::Verifying);
         for (job, outcome) in jobs.iter().zip(&outcomes) {
-            for (plan, component) in job.plans.iter().zip(&outcome.components) {
-                differences.extend(verify(engine, plan.network(), job.tensors, component, folder.path())?);
+            for (plan, (_, component)) in job.plans.iter().zip(&outcome.components) {
+                differences.extend(verify(
+                    engine,
+                    plan.network(),
+                    job.tensors,
+                    component,
+                    folder.path(),
+                    plan.latents(),
+                )?);
                 if watch.interrupted() {
                     return Err(Error::Interrupted);
                 }
@@ -182,15 +225,24 @@ pub fn export(input: &Input, bundle: &Path, options: &Options, watch: &dyn Watch
         }
         if options.precision != Precision::F32 && options.pictures > 0 {
             let single = AtomicFolder::create(&beside(bundle, "single"), Overwrite::Never)?;
-            let plans = plan_all(&source, Precision::F32)?;
-            write(&source, &self::jobs(&source, &tensors, plans)?, single.path(), watch)?;
+            let plans = plan_all(&source, Precision::F32, latents)?;
+            write(&source, &self::jobs(&source, &tensors, plans, true)?, single.path(), watch)?;
             watch.begin(Stage::Drawing);
-            drawn = drawn::compare(engine, [single.path(), folder.path()], &manifest, options, watch)?;
+            if let Some(manifest) = &manifest {
+                drawn = drawn::compare(engine, [single.path(), folder.path()], manifest, options, watch)?;
+            }
         }
+    }
+    if let (Layout::Triton, Some(manifest)) = (options.layout, &manifest) {
+        triton::rearrange(folder.path(), manifest)?;
     }
     let passed = differences.iter().all(Difference::passed);
     let folder = passed.then(|| folder.persist()).transpose()?;
-    Ok(Exported { folder, what: What::Bundle(Box::new(manifest)), differences, drawn, calibrated })
+    let what = match manifest {
+        Some(manifest) => What::Bundle(Box::new(manifest)),
+        None => What::Networks(outcomes.into_iter().flat_map(|outcome| outcome.components).collect()),
+    };
+    Ok(Exported { folder, what, differences, drawn, calibrated })
 }
 
 /// A folder beside the bundle that is gone in the end.
@@ -202,23 +254,25 @@ fn beside(bundle: &Path, what: &str) -> PathBuf {
 }
 
 /// Plans of every network of every part.
-fn plan_all(source: &Source, precision: Precision) -> Result<Vec<Vec<Plan>>> {
-    let plan = |network: &Network| Plan::new(network.clone(), network.precision(precision));
+fn plan_all(source: &Source, precision: Precision, latents: Option<[usize; 2]>) -> Result<Vec<Vec<Plan>>> {
+    let plan = |network: &Network| Plan::at(network.clone(), network.precision(precision), latents);
     source.parts.iter().map(|part| part.networks.iter().map(plan).collect()).collect()
 }
 
-/// Writes everything of a bundle to a folder.
-fn write(source: &Source, jobs: &[Job<'_>], root: &Path, watch: &dyn Watch) -> Result<(Vec<Outcome>, Bundle)> {
+/// Writes everything of a bundle to a folder; without a manifest where there are not all the networks of one.
+fn write(source: &Source, jobs: &[Job<'_>], root: &Path, watch: &dyn Watch) -> Result<(Vec<Outcome>, Option<Bundle>)> {
     watch.begin(Stage::Writing { bytes: jobs.iter().flat_map(|job| &job.plans).map(Plan::bytes).sum() });
     let (mut outcomes, mut data_files) = (Vec::new(), Vec::new());
     for job in jobs {
         let outcome = job.write(source, &data_files, root, watch)?;
-        data_files.extend(outcome.components.iter().flat_map(|component| component.weights.clone()));
+        data_files.extend(outcome.components.iter().flat_map(|(_, component)| component.weights.clone()));
         outcomes.push(outcome);
     }
     let files = others::write_others(source, root)?;
     let manifest = assemble(source, &outcomes, files);
-    manifest.write(root)?;
+    if let Some(manifest) = &manifest {
+        manifest.write(root)?;
+    }
     Ok((outcomes, manifest))
 }
 
@@ -230,11 +284,11 @@ struct Job<'a> {
 }
 
 /// The jobs in the order in which they are written: of the experts the default one first, because its files should stand alone.
-fn jobs<'a>(source: &'a Source, tensors: &'a [Bound<'a>], plans: Vec<Vec<Plan>>) -> Result<Vec<Job<'a>>> {
+fn jobs<'a>(source: &'a Source, tensors: &'a [Bound<'a>], plans: Vec<Vec<Plan>>, share: bool) -> Result<Vec<Job<'a>>> {
     let parts = source.parts.iter().zip(tensors).zip(plans);
     let mut jobs: Vec<Job<'a>> = parts.map(|((part, tensors), plans)| Job { part, tensors, plans }).collect();
     jobs.sort_by_key(|job| job.part.expert.is_some() && job.part.stem() != NAME);
-    for i in 0..jobs.len() {
+    for i in (0..jobs.len()).filter(|_| share) {
         let (before, rest) = jobs.split_at_mut(i);
         let Some(job) = rest.first_mut().filter(|job| job.part.expert.is_some()) else { continue };
         let others = before.iter().filter(|job| job.part.expert.is_some());
@@ -249,7 +303,8 @@ fn jobs<'a>(source: &'a Source, tensors: &'a [Bound<'a>], plans: Vec<Vec<Plan>>)
 
 /// What a job has written, and from what.
 struct Outcome {
-    components: Vec<Component>,
+    /// With the folders that they are in.
+    components: Vec<(&'static str, Component)>,
     checkpoint: Vec<FileEntry>,
     expert: Option<ExpertPart>,
 }
@@ -269,20 +324,20 @@ impl Job<'_> {
         for (plan, written) in self.plans.iter().zip(&written) {
             let metadata = source.metadata(plan.network());
             let context = Context { counted_at: source.counted_at, sources: sources.clone(), metadata, data_files };
-            components.push(plan.write_graphs(stem, &context, written, root)?);
+            components.push((plan.network().component(), plan.write_graphs(stem, &context, written, root)?));
         }
         Ok(Outcome { components, checkpoint, expert: self.part.expert.clone() })
     }
 }
 
-/// The manifest of what the jobs have written.
-fn assemble(source: &Source, outcomes: &[Outcome], files: Vec<FileEntry>) -> Bundle {
+/// The manifest of what the jobs have written, where that is a bundle.
+fn assemble(source: &Source, outcomes: &[Outcome], files: Vec<FileEntry>) -> Option<Bundle> {
     let mut experts = Vec::new();
-    let (mut others, mut checkpoint) = (Vec::new(), Vec::new());
+    let (mut others, mut checkpoint) = (HashMap::new(), Vec::new());
     for outcome in outcomes {
         checkpoint.extend(outcome.checkpoint.clone());
         match &outcome.expert {
-            None => others.extend(outcome.components.clone()),
+            None => others.extend(outcome.components.iter().cloned()),
             Some(ExpertPart { name, stem, suppressed, made }) => {
                 let of = |component: &Component| Expert {
                     name: name.clone(),
@@ -291,7 +346,7 @@ fn assemble(source: &Source, outcomes: &[Outcome], files: Vec<FileEntry>) -> Bun
                     suppressed: suppressed.clone(),
                     made: made.clone(),
                 };
-                experts.extend(outcome.components.first().map(of));
+                experts.extend(outcome.components.first().map(|(_, component)| of(component)));
             }
         }
     }
@@ -303,25 +358,24 @@ fn assemble(source: &Source, outcomes: &[Outcome], files: Vec<FileEntry>) -> Bun
     let everywhere = |concept: &&String| experts.iter().all(|expert| expert.suppressed.contains(concept));
     let suppressed = experts.first().map_or(&[][..], |expert| &expert.suppressed).iter().filter(everywhere);
     let suppressed = suppressed.cloned().collect();
-    let mut others = others.into_iter();
-    let (Some(text_encoder), Some(vae_decoder), Some(vae_encoder)) = (others.next(), others.next(), others.next())
-    else {
-        unreachable!("a source has a text encoder and both halves of the autoencoder, in this order");
-    };
-    Bundle {
+    if experts.is_empty() {
+        return None;
+    }
+    let mut take = |name| others.remove(name);
+    Some(Bundle {
         schema: Schema,
         kind: Kind::Bundle,
         producer: Producer { name: "pleach-export".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
         components: Components {
-            text_encoder,
-            vae_decoder,
-            vae_encoder: Some(vae_encoder),
+            text_encoder: take("text_encoder")?,
+            vae_decoder: take("vae_decoder")?,
+            vae_encoder: take("vae_encoder"),
             unet: experts,
-            router: others.next(),
+            router: take("router"),
         },
         counted_at: source.counted_at,
         files,
         suppressed,
         provenance: Provenance { checkpoint, family: source.family, prediction_type: source.prediction_type },
-    }
+    })
 }

@@ -24,6 +24,7 @@ use std::{collections::HashMap, fs, path::Path};
 pub struct Plan {
     network: Network,
     precision: Precision,
+    latents: Option<[usize; 2]>,
     graph: Graph,
     layout: Layout,
     scheme: Scheme,
@@ -48,7 +49,15 @@ impl Plan {
     /// # Errors
     /// See [`Network::record`].
     pub fn new(network: Network, precision: Precision) -> Result<Self> {
-        let graph = network.record(precision.dtype())?;
+        Self::at(network, precision, None)
+    }
+
+    /// The same for one picture with latents of this height and width alone, where they are given.
+    ///
+    /// # Errors
+    /// See [`Network::record_at`].
+    pub fn at(network: Network, precision: Precision, latents: Option<[usize; 2]>) -> Result<Self> {
+        let graph = network.record_at(precision.dtype(), latents)?;
         let scheme = match (precision, &network) {
             (Precision::Int8 | Precision::Int4, Network::VaeDecoder(_) | Network::VaeEncoder(_)) => {
                 Scheme::weights(&graph)
@@ -57,13 +66,18 @@ impl Plan {
             _ => Scheme::default(),
         };
         let layout = Layout::quantized(&graph, &[&scheme]);
-        Ok(Self { network, precision, graph, layout, scheme })
+        Ok(Self { network, precision, latents, graph, layout, scheme })
     }
 
     /// The same in another scheme.
     #[must_use]
     pub fn with_scheme(self, scheme: Scheme) -> Self {
         Self { layout: Layout::quantized(&self.graph, &[&scheme]), scheme, ..self }
+    }
+
+    /// Height and width of the latents that it is for; none for any.
+    pub fn latents(&self) -> Option<[usize; 2]> {
+        self.latents
     }
 
     /// The recorded network.
@@ -120,7 +134,7 @@ impl Plan {
     /// # Errors
     /// See [`lower`]; files that cannot be written.
     pub fn write_graphs(&self, name: &str, context: &Context<'_>, written: &Written, root: &Path) -> Result<Component> {
-        let Self { network, precision, graph, layout, scheme } = self;
+        let Self { network, precision, graph, layout, scheme, .. } = self;
         let write = |target: &Target| {
             let metadata = self.metadata(context, target);
             let about = About { name: network.class(), data_file: &data_file(name), metadata: &metadata };

@@ -19,7 +19,10 @@ use pleach_model::{
     vae::VaeConfig,
     vector::VectorLayout,
 };
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 /// The side of Stable Diffusion's latents, where a UNet's configuration does not say.
 const USUAL_SIDE: usize = 64;
@@ -32,6 +35,8 @@ pub(super) struct Source {
     pub common: Common,
     pub prediction_type: PredictionType,
     pub counted_at: At,
+    /// Pixels of a latent's side.
+    factor: usize,
     /// Hash of the family's manifest.
     pub family: Option<Sha256>,
     /// Text encoder, experts, autoencoder, router.
@@ -81,7 +86,7 @@ impl Source {
         for (field, channels) in [("in_channels", config.in_channels), ("out_channels", config.out_channels)] {
             compare(field, channels, "the autoencoder's latent_channels", autoencoder.latent_channels)?;
         }
-        let tokens = text.max_position_embeddings;
+        let (tokens, factor) = (text.max_position_embeddings, autoencoder.factor());
         let side = config.sample_size.unwrap_or(USUAL_SIDE);
         let open = |stored, networks| Part::open(root, stored, variant, networks);
         let mut parts = vec![open(text_encoder, vec![Network::TextEncoder(text)])?];
@@ -114,10 +119,43 @@ impl Source {
             common,
             prediction_type,
             counted_at: At { height: side, width: side, tokens },
-            family: family.map(|family| Ok::<_, Error>(manifest_hash(family.root())?)).transpose()?,
+            factor,
+            family: family.map(|family| manifest_hash(family.root())).transpose()?,
             parts,
             router_tokenizer,
         })
+    }
+
+    /// Leaves out every network but those named.
+    ///
+    /// # Errors
+    /// A name that no network has.
+    pub fn keep(&mut self, only: &[String]) -> Result<()> {
+        let known: BTreeSet<&str> = self.parts.iter().flat_map(|part| &part.networks).map(Network::component).collect();
+        if let Some(name) = only.iter().find(|name| !known.contains(name.as_str())) {
+            let known = known.into_iter().map(str::to_owned).collect();
+            return Err(Error::Component { name: name.clone(), known });
+        }
+        for part in &mut self.parts {
+            part.networks.retain(|network| only.iter().any(|name| name == network.component()));
+        }
+        self.parts.retain(|part| !part.networks.is_empty());
+        if !only.iter().any(|name| name == "router") {
+            self.router_tokenizer = None;
+        }
+        Ok(())
+    }
+
+    /// Height and width of the latents of pictures of this width and height.
+    ///
+    /// # Errors
+    /// A size that the autoencoder cannot make.
+    pub fn latents(&self, [width, height]: [usize; 2]) -> Result<[usize; 2]> {
+        let factor = self.factor;
+        if width == 0 || height == 0 || !width.is_multiple_of(factor) || !height.is_multiple_of(factor) {
+            return Err(Error::Size { width, height, factor });
+        }
+        Ok([height / factor, width / factor])
     }
 
     /// The tensors of every part, in the order of the parts.

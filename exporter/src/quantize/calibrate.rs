@@ -116,7 +116,7 @@ pub fn scheme(
                 8
             }
             // What is not a number is more than any.
-            _ if bits == 8 && !(error <= MOST_OF_8_BITS) => {
+            _ if bits == 8 && (error.is_nan() || error > MOST_OF_8_BITS) => {
                 scheme.remove(i);
                 32
             }

@@ -139,8 +139,20 @@ impl Bundle {
         &self.vae
     }
 
-    /// The size that the UNet was trained for.
+    /// The one size that can be drawn, where the graphs are for one.
+    pub fn fixed_size(&self) -> Option<Size> {
+        let unet = self.manifest.as_ref()?.components.unet.first()?;
+        let dims = &unet.component.inputs.iter().find(|port| port.name == "sample")?.dims;
+        let [_, _, manifest::Dim::Known(height), manifest::Dim::Known(width)] = dims.as_slice() else { return None };
+        let pixels = |latents: u64| u32::try_from(latents * self.vae.factor() as u64).ok();
+        Some(Size { width: pixels(*width)?, height: pixels(*height)? })
+    }
+
+    /// The size that the UNet was trained for, or the only one that it draws.
     pub fn default_size(&self) -> Size {
+        if let Some(size) = self.fixed_size() {
+            return size;
+        }
         let side = u32::try_from(self.unet.sample_size.unwrap_or(SAMPLE_SIZE) * self.vae.factor()).unwrap_or(u32::MAX);
         Size { width: side, height: side }
     }
