@@ -37,6 +37,8 @@ pub enum Kind {
     Size,
     /// More inputs or outputs than are taken.
     Arity,
+    /// What uses it does not compute between quantised numbers.
+    Group,
 }
 
 impl fmt::Display for Reason {
@@ -125,9 +127,21 @@ impl Rules {
             let limit = limit.filter(|&limit| count > limit)?;
             Some(because(Kind::Arity, format!("{count} {what}, at most {limit} are taken")))
         });
-        let mut all = types.chain(ranks).chain(constants).chain(attributes).chain(axis).chain(sizes).chain(arity);
+        let alone = rule.in_group && !is_in_group(graph, node);
+        let group = alone.then(|| because(Kind::Group, "what uses it is not quantised"));
+        let mut all =
+            types.chain(ranks).chain(constants).chain(attributes).chain(axis).chain(sizes).chain(arity).chain(group);
         all.next()
     }
+}
+
+/// Whether the first node that uses what `node` makes takes its first input from a `DequantizeLinear`.
+fn is_in_group(graph: &Frozen, node: &NodeProto) -> bool {
+    let user = graph.nodes.iter().find(|user| user.input.iter().any(|input| node.output.contains(input)));
+    let first = user.and_then(|user| user.input.first());
+    first.is_some_and(|first| {
+        graph.nodes.iter().any(|maker| maker.op_type == "DequantizeLinear" && maker.output.contains(first))
+    })
 }
 
 /// Value of an attribute. One of a sort that no rule asks for has none.

@@ -68,7 +68,9 @@ pub struct Missing {
 pub enum Verdict {
     /// All nodes, in one partition.
     Whole,
-    /// Some nodes, with copies at every border.
+    /// Some nodes, in one partition.
+    Piece,
+    /// Some nodes in several partitions, with copies at every border.
     Islands,
     /// No node.
     Nothing,
@@ -107,6 +109,7 @@ impl NetworkCoverage {
             verdict: match count {
                 0 => Verdict::Nothing,
                 count if count == graph.nodes.len() => Verdict::Whole,
+                _ if partitions.len() == 1 => Verdict::Piece,
                 _ => Verdict::Islands,
             },
             partitions,
@@ -125,6 +128,7 @@ impl fmt::Display for NetworkCoverage {
         };
         match self.verdict {
             Verdict::Whole => write!(f, "all of it, in {borders}"),
+            Verdict::Piece => write!(f, "{taken} of {nodes} nodes, in {borders}"),
             Verdict::Islands => {
                 write!(f, "islands, {taken} of {nodes} nodes in {borders}: runs, but slowly")
             }

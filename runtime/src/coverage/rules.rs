@@ -115,6 +115,9 @@ pub struct Rule {
     pub max_inputs: Option<usize>,
     /// Outputs beyond this number are not taken.
     pub max_outputs: Option<usize>,
+    /// Whether the first node that uses what this one makes must compute between quantised numbers: its first input comes out of a
+    /// `DequantizeLinear`.
+    pub in_group: bool,
     /// Whether the operator is missing from the list that ONNX Runtime publishes, and that its checker reads.
     pub unlisted: bool,
     /// What is not modelled, or why a condition is there.

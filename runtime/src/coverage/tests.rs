@@ -125,6 +125,30 @@ fn matrix_products_of_nnapi_are_of_one_rank() {
     assert_eq!(said(&[1, 2, 4], &[4, 4]), "input 1 has 2 dimensions, 3 to 4 are taken");
 }
 
+#[test]
+fn qnn_scales_channels_for_quantised_layers_alone() {
+    let dequantise =
+        |input: &str, scale: &str, output: &str| NodeProto::new("DequantizeLinear", output, &[input, scale], &[output]);
+    let conv = |x: &str| NodeProto::new("Conv", "conv", &[x, "w"], &["y"]);
+    let graph = |x: &str| GraphProto {
+        node: vec![dequantise("q", "scale", "x"), dequantise("w.s8", "scales", "w"), conv(x)],
+        initializer: vec![
+            constant("w.s8", DataType::Int8, &[4, 4, 3, 3]),
+            constant("scale", F32, &[]),
+            constant("scales", F32, &[4]),
+        ],
+        input: vec![value("q", DataType::Uint8, &[1, 4, 8, 8]), value("f", F32, &[1, 4, 8, 8])],
+        ..GraphProto::default()
+    };
+    let said = |x: &str| {
+        let graph = Frozen::read(ModelProto { graph: Some(graph(x)), ..ModelProto::default() });
+        let rules = rules(Target::Qnn);
+        [0, 1].map(|i| rules.refuses(&graph, &graph.nodes[i]).map(|reason| reason.text))
+    };
+    assert_eq!(said("x"), [None, None]);
+    assert_eq!(said("f"), [None, Some("input 1 has 1 dimensions, 0 are taken".to_owned())]);
+}
+
 /// A graph of nodes `name: input, input`, of which those in capitals are taken.
 fn pieces(nodes: &[(&str, &[&str])]) -> Vec<usize> {
     let node = nodes.iter().map(|(name, inputs)| NodeProto::new("Relu", name, inputs, &[name])).collect();
