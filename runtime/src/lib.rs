@@ -1,6 +1,7 @@
 //! Routes, samples and decodes ONNX bundles with ONNX Runtime.
 
 pub mod bundle;
+pub mod coverage;
 pub mod doctor;
 pub mod engine;
 pub mod image;

@@ -67,3 +67,33 @@ fn a_prompt_of_10_000_words_is_cut_with_a_warning() {
     let picture = String::from_utf8(output.stdout).unwrap();
     assert!(Path::new(picture.trim_end()).is_file(), "{picture}");
 }
+
+/// What `pleach coverage` says of the pipeline that Optimum exported.
+fn coverage(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pleach"));
+    command.arg("coverage").arg(fixture()).args(arguments).output().unwrap()
+}
+
+#[test]
+fn coverage_is_told_to_people_and_to_programs() {
+    let output = coverage(&["--provider", "nnapi", "--size", "32x16"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    assert!(text.contains("drawing     32x16, one picture at a time\n"), "{text}");
+    assert!(text.contains("InstanceNormalization     61  not an operator that it takes\n"), "{text}");
+    assert!(text.ends_with("vae_decoder   islands, 129 of 144 nodes in 16 partitions: runs, but slowly\n"), "{text}");
+    assert!(stderr(&output).starts_with("warning: NNAPI is deprecated since Android 15"), "{}", stderr(&output));
+
+    let output = coverage(&["--provider", "coreml", "--json"]);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&json["provider"], &json["size"]), (&"coreml".into(), &"16x16".into()));
+    let unet = &json["networks"][1];
+    assert_eq!((&unet["component"], &unet["verdict"]), (&"unet".into(), &"whole".into()));
+    assert_eq!((&unet["taken"], &unet["partitions"]), (&unet["nodes"], &serde_json::json!([unet["nodes"]])));
+
+    let output = coverage(&["--provider", "tensorrt"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        stderr(&output).contains("there are no rules for \"tensorrt\"; there are for coreml, nnapi, qnn and xnnpack")
+    );
+}

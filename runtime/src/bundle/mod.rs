@@ -174,6 +174,11 @@ impl Bundle {
     /// The graph of a component: of the UNets that of `expert`, or of the default one. Of its flavours the one made for the CPU,
     /// where there is one.
     pub fn graph(&self, component: Component, expert: Option<&str>) -> Result<GraphEntry> {
+        self.graph_of(component, expert, &[Flavour::Cpu, Flavour::Portable])
+    }
+
+    /// The graph of a component, in the first of `flavours` that there is; a plain pipeline has the portable one.
+    pub fn graph_of(&self, component: Component, expert: Option<&str>, flavours: &[Flavour]) -> Result<GraphEntry> {
         let unknown = || Error::Expert {
             folder: self.folder.clone(),
             name: expert.unwrap_or("default").to_owned(),
@@ -197,7 +202,7 @@ impl Bundle {
                 &expert.ok_or_else(unknown)?.component
             }
         };
-        let graph = network.graph(Flavour::Cpu).or_else(|| network.graph(Flavour::Portable)).ok_or_else(unknown)?;
+        let graph = flavours.iter().find_map(|&flavour| network.graph(flavour)).ok_or_else(unknown)?;
         let weights = network.weights.iter().map(|entry| {
             let name = entry.file.rsplit('/').next().unwrap_or(&entry.file);
             (name.to_owned(), digest(entry))

@@ -2,6 +2,7 @@
 
 mod bench;
 mod bytes;
+mod coverage;
 mod doctor;
 mod external;
 mod generate;
@@ -41,6 +42,8 @@ enum Command {
     Bench(Box<bench::Args>),
     /// Show what a bundle holds, or how a picture was made
     Inspect(inspect::Args),
+    /// Say how much of a bundle an execution provider takes, without the provider
+    Coverage(coverage::Args),
     /// Download a model of Hugging Face, and say where it lies
     #[cfg(feature = "hub")]
     Pull(pull::Args),
@@ -60,6 +63,7 @@ pub fn main() -> std::process::ExitCode {
         Command::Route(args) => route::run(&args, printer),
         Command::Bench(args) => bench::run(&args, printer),
         Command::Inspect(args) => inspect::run(&args, printer),
+        Command::Coverage(args) => coverage::run(&args, printer),
         #[cfg(feature = "hub")]
         Command::Pull(args) => pull::run(&args, printer),
         Command::Doctor(args) => doctor::run(&args, printer),
@@ -75,6 +79,9 @@ pub fn main() -> std::process::ExitCode {
 fn classify(error: &anyhow::Error) -> Option<ExitCode> {
     #[cfg(feature = "hub")]
     if error.downcast_ref().is_some_and(pleach_hub::Error::is_integrity) {
+        return Some(ExitCode::Integrity);
+    }
+    if error.downcast_ref().is_some_and(pleach_runtime::coverage::Error::is_integrity) {
         return Some(ExitCode::Integrity);
     }
     let integrity = match (error.downcast_ref::<pipeline::Error>(), error.downcast_ref::<bundle::Error>()) {

@@ -24,6 +24,7 @@ mod graph;
 mod library;
 mod network;
 mod provider;
+mod rewrite;
 mod session;
 mod telemetry;
 mod tensor;

@@ -152,7 +152,7 @@ impl GraphFile {
     /// What ONNX Runtime is to open: the bytes that were read and checked, and the folder of the files that they name.
     ///
     /// The names are those of the files themselves: where the bundle holds links, the bytes differ from the graph file in it.
-    pub(super) fn contents(&self) -> Result<(Bytes, Option<&Path>), GraphError> {
+    pub(crate) fn contents(&self) -> Result<(Bytes, Option<&Path>), GraphError> {
         let Some(first) = self.weights.first() else { return Ok((self.bytes.clone(), None)) };
         let links = self.weights.iter().filter_map(|weights| {
             let name = weights.path.file_name()?.to_str()?;
