@@ -24,7 +24,7 @@ const WIDE: [&str; 3] = ["conv_in", "conv_out", "time_embedding"];
 const MOST_OF_8_BITS: f64 = 0.025;
 /// The same of 4 bits, above which it gets 8.
 const MOST_OF_4_BITS: f64 = 0.08;
-/// Prompts that errors are measured with, and steps.
+/// Prompts that errors are measured with, and the most steps.
 const MEASURED: (usize, usize) = (1, 4);
 
 /// How ranges are found.
@@ -164,7 +164,7 @@ fn errors(
     let mut sums = vec![[0.0; 2]; told.len()];
     let (prompts, steps) = MEASURED;
     let prompts = calibration.prompts.get(..prompts).unwrap_or(&calibration.prompts);
-    walk(&mut unet, calibration, prompts, steps, &mut |outputs| {
+    walk(&mut unet, calibration, prompts, steps.min(calibration.steps), &mut |outputs| {
         let numbers = probe(outputs, 2 * told.len())?;
         for (sums, found) in sums.iter_mut().zip(numbers.as_chunks::<2>().0) {
             sums.iter_mut().zip(found).for_each(|(sum, found)| *sum += f64::from(*found));

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
 use ort::session::{Session, builder::GraphOptimizationLevel};
 use pleach_console::{Align, ConsoleArgs, ExitCode, Printer, Table, human, run};
-use pleach_model::architecture::Architecture;
+use pleach_model::{architecture::Architecture, manifest::Precision};
 use pleach_runtime::engine::{CACHE_LIMIT, Engine, EngineOptions, GraphFile, HostCache, NetworkOptions, TensorRef};
 use pleach_tests::{memory::Memory, stepping::Settings};
 use serde::{Deserialize, Serialize};
@@ -89,6 +89,7 @@ fn compare(cli: &Cli, printer: &Printer) -> Result<()> {
         checkpoint: folder.join("unet.safetensors"),
         folder,
         architecture: Architecture::full(),
+        precision: Precision::F32,
         batch: 2,
         size: 64,
         threads: thread::available_parallelism()?,

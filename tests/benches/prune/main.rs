@@ -10,7 +10,9 @@ use alone::{Cut, Doing, Done, Pruned};
 use anyhow::{Context, Result};
 use clap::Parser;
 use pleach_console::{Align, ConsoleArgs, ExitCode, Printer, Table, human, run};
-use pleach_model::{architecture::Architecture, counter::Rule, resources::Resources, vector::VectorLayout};
+use pleach_model::{
+    architecture::Architecture, counter::Rule, manifest::Precision, resources::Resources, vector::VectorLayout,
+};
 use pleach_tests::{
     random::RandomWeights,
     stepping::{Contender, Engine, Settings, Timed, contend, median, take_turns},
@@ -110,7 +112,8 @@ fn measure(cli: &Cli, printer: &Printer) -> Result<()> {
     let settings = |name: &str, architecture| {
         let folder = scratch.path().join(name);
         let checkpoint = folder.join("checkpoint/diffusion_pytorch_model.safetensors");
-        Settings { folder, checkpoint, architecture, batch: cli.batch, size: cli.size, threads, tiny: cli.tiny }
+        let (precision, batch, size) = (Precision::F32, cli.batch, cli.size);
+        Settings { folder, checkpoint, architecture, precision, batch, size, threads, tiny: cli.tiny }
     };
     let whole = settings("whole", Architecture::full());
     let teacher = whole.folder.join("checkpoint");

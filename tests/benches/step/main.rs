@@ -9,7 +9,7 @@ mod report;
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use pleach_console::{ConsoleArgs, ExitCode, Printer, run};
-use pleach_model::architecture::Architecture;
+use pleach_model::{architecture::Architecture, manifest::Precision};
 use pleach_tests::stepping::{Contender, Engine, Settings, contend, take_turns};
 use report::Report;
 use std::{num::NonZeroUsize, path::PathBuf, thread};
@@ -32,6 +32,9 @@ struct Cli {
     /// Engines to compare
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Engine::ALL)]
     engines: Vec<Engine>,
+    /// Precisions of ONNX Runtime's graph for the CPU that are compared too, calibrated with one step
+    #[arg(long, value_delimiter = ',', value_parser = precision)]
+    precisions: Vec<Precision>,
     /// A small UNet, to try the benchmark itself
     #[arg(long)]
     tiny: bool,
@@ -62,8 +65,13 @@ fn main() -> std::process::ExitCode {
     })
 }
 
+fn precision(name: &str) -> Result<Precision, String> {
+    let value = serde_json::Value::from(name);
+    serde_json::from_value(value).map_err(|_| "expected f32, f16, int8 or int4".to_owned())
+}
+
 fn compare(cli: &Cli, printer: &Printer) -> Result<()> {
-    if cli.steps == 0 || cli.engines.is_empty() {
+    if cli.steps == 0 || cli.engines.is_empty() && cli.precisions.is_empty() {
         bail!("there is nothing to time");
     }
     let scratch = match &cli.scratch {
@@ -77,6 +85,7 @@ fn compare(cli: &Cli, printer: &Printer) -> Result<()> {
         checkpoint: folder.join("unet.safetensors"),
         folder,
         architecture: Architecture::full(),
+        precision: Precision::F32,
         batch: cli.batch,
         size: cli.size,
         threads,
@@ -95,6 +104,13 @@ fn compare(cli: &Cli, printer: &Printer) -> Result<()> {
         }
         printer.status("Opening", engine);
         contenders.push(Contender::start(engine, &settings)?);
+    }
+    for &precision in &cli.precisions {
+        printer.status("Exporting", format_args!("it in {precision}"));
+        let settings = Settings { folder: settings.folder.join(precision.to_string()), precision, ..settings.clone() };
+        settings.export()?;
+        printer.status("Opening", precision);
+        contenders.push(Contender::start(Engine::Cpu, &settings)?);
     }
     let steps = printer.progress(((cli.steps + 1) * contenders.len()) as u64, "Stepping", "steps");
     let results = take_turns(contenders, cli.steps, || steps.inc(1))?;

@@ -56,11 +56,13 @@ impl Report {
         let Self { parameters, macs, batch, size, threads, engines } = self;
         let (parameters, macs) = (human::count(*parameters), human::count(*macs));
         printer.line(format_args!(
-            "UNet of {parameters} parameters, {batch} x {size} x {size} latents ({macs} multiply-accumulates), f32, {threads} threads"
+            "UNet of {parameters} parameters, {batch} x {size} x {size} latents ({macs} multiply-accumulates), {threads} threads"
         ))?;
         let (l, r) = (Align::Left, Align::Right);
         let mut table = Table::new([
             ("engine", l),
+            ("precision", l),
+            ("bytes", r),
             ("load", r),
             ("private", r),
             ("step (median)", r),
@@ -78,6 +80,8 @@ impl Report {
             let most = steps.iter().copied().fold(0.0, f64::max);
             table.row([
                 timed.engine.to_string(),
+                timed.precision.to_string(),
+                human::bytes(timed.bytes),
                 seconds(timed.load_seconds),
                 bytes(timed.opened.private),
                 seconds(*median_seconds),

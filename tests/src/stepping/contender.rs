@@ -4,7 +4,7 @@ use super::Settings;
 use crate::{memory::Memory, networks::Engine as _, tensor::Tensor};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
-use pleach_model::{params::Params, sites::Pass, tensor::Dtype, unet::UNet};
+use pleach_model::{manifest::Precision, params::Params, sites::Pass, tensor::Dtype, unet::UNet};
 use pleach_runtime::engine::{self, CACHE_LIMIT, EngineOptions, GraphFile, HostCache, NetworkOptions, TensorRef};
 use pleach_trainer::torch::{Device, Torch, Weights};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -68,6 +68,10 @@ struct Opened {
 pub struct Timed {
     /// The engine.
     pub engine: Engine,
+    /// What the weights are in.
+    pub precision: Precision,
+    /// Bytes of graph and weights.
+    pub bytes: u64,
     /// Seconds to open the network.
     pub load_seconds: f64,
     /// Memory once it was open.
@@ -132,6 +136,8 @@ impl Contender {
         };
         Ok(Timed {
             engine: self.engine,
+            precision: self.settings.precision,
+            bytes: self.settings.bytes()?,
             load_seconds: self.opened.seconds,
             opened: self.opened.memory,
             step_seconds: self.steps.into_iter().skip(1).collect(),

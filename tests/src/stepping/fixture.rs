@@ -5,6 +5,10 @@ use anyhow::{Context, Result};
 use pleach_exporter::{
     export::{Context as About, Plan},
     network::Network,
+    quantize::{
+        Scheme,
+        calibrate::{self, Calibration, Embedding},
+    },
 };
 use pleach_model::{
     architecture::Architecture,
@@ -12,8 +16,11 @@ use pleach_model::{
     counter::{self, At},
     manifest::Precision,
     noise::Generator,
+    samplers::SamplerKind,
+    schedule::{Schedule, SchedulerConfig},
     unet::UNetConfig,
 };
+use pleach_runtime::engine::{Engine, EngineOptions};
 use serde::{Deserialize, Serialize};
 use std::{fs, num::NonZeroUsize, path::PathBuf};
 
@@ -29,6 +36,8 @@ pub struct Settings {
     pub checkpoint: PathBuf,
     /// What is left of the network.
     pub architecture: Architecture,
+    /// What its weights are exported in.
+    pub precision: Precision,
     /// Pictures of a step.
     pub batch: usize,
     /// Height and width of the latents.
@@ -83,13 +92,43 @@ impl Settings {
     /// Writes `unet/model.onnx` and `unet/model.cpu.onnx` below the folder.
     pub fn export(&self) -> Result<()> {
         let network = Network::Unet { config: self.config(), architecture: self.architecture.clone(), tokens: TOKENS };
-        let plan = Plan::new(network, Precision::F32)?;
+        let mut plan = Plan::new(network, self.precision)?;
         let about = About { counted_at: self.at(), sources: Vec::new(), metadata: Vec::new(), data_files: &[] };
         self.with_tensors(|tensors| {
+            if matches!(self.precision, Precision::Int8 | Precision::Int4) {
+                plan = plan.clone().with_scheme(self.scheme(&plan, tensors)?);
+            }
             let written = plan.write_weights("model", tensors, &self.folder, &())?;
             plan.write_graphs("model", &about, &written, &self.folder)?;
             Ok(())
         })
+    }
+
+    /// What calibration with one prompt in one step says.
+    fn scheme(&self, plan: &Plan, tensors: &Bound) -> Result<Scheme> {
+        let engine = Engine::start(&EngineOptions { threads: Some(self.threads), ..EngineOptions::default() })?;
+        let schedule = Schedule::from_config(&SchedulerConfig::from_json("{}")?)?;
+        let shape = [1, TOKENS, self.config().cross_attention_dim];
+        let embedding = |seed| {
+            let values = Generator::new(seed).randn(shape.iter().product());
+            Embedding { shape, values }
+        };
+        let calibration = Calibration {
+            engine: &engine,
+            schedule: &schedule,
+            sampler: SamplerKind::Ddim,
+            steps: 1,
+            guidance: 1.0,
+            latents: [1, self.config().in_channels, self.size, self.size],
+            null: embedding(1),
+            prompts: vec![embedding(2)],
+            watch: &(),
+        };
+        let folder = self.folder.join("calibration");
+        fs::create_dir_all(&folder)?;
+        let (scheme, _) = calibrate::scheme(plan.graph(), tensors, self.precision, &calibration, &folder)?;
+        fs::remove_dir_all(&folder)?;
+        Ok(scheme)
     }
 
     /// Latents, timestep and text embedding, the same in every process.
@@ -99,6 +138,12 @@ impl Settings {
         let sample = normal(&[self.batch, self.config().in_channels, self.size, self.size]);
         let context = normal(&[self.batch, TOKENS, self.config().cross_attention_dim]);
         [sample, Tensor::new(&[1], vec![481.0]), context]
+    }
+
+    /// Bytes of the graph for the CPU and of its weights.
+    pub fn bytes(&self) -> Result<u64> {
+        let files = ["unet/model.cpu.onnx", "unet/model.onnx_data"].map(|file| fs::metadata(self.folder.join(file)));
+        Ok(files.into_iter().map(|file| Ok(file?.len())).collect::<Result<Vec<_>>>()?.iter().sum())
     }
 
     /// Keeps an engine's output for the comparison.
