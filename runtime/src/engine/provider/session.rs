@@ -1,0 +1,102 @@
+//! Giving a session its providers.
+
+use super::{Provider, ProviderError, ProviderKind, Source};
+use crate::engine::{Engine, Error, Result};
+use ort::{
+    ep::{self, ArbitrarilyConfigurableExecutionProvider, ExecutionProviderDispatch},
+    memory::DeviceType,
+    session::builder::SessionBuilder,
+};
+
+/// Adds providers in their order; ONNX Runtime adds the CPU itself.
+pub(in crate::engine) fn add(
+    engine: &Engine,
+    mut builder: SessionBuilder,
+    providers: &[(&Provider, Source)],
+) -> Result<SessionBuilder> {
+    for (provider, source) in providers {
+        let added = match source {
+            Source::BuiltIn => built_in(provider)?.register(&mut builder).map(|()| builder),
+            Source::Plugin(_) => plugin(engine, builder, provider),
+        };
+        let failed =
+            |error: ort::Error| Error::ProviderFailed { provider: provider.kind, message: error.message().into() };
+        builder = added.map_err(failed)?;
+    }
+    Ok(builder)
+}
+
+/// Of the devices that a plug-in brings, the accelerator where there is one: the CPU is what ONNX Runtime has itself.
+fn plugin(engine: &Engine, builder: SessionBuilder, provider: &Provider) -> ort::Result<SessionBuilder> {
+    let name = provider.kind.onnx_name();
+    let rank = |kind: DeviceType| match kind {
+        DeviceType::NPU => 0,
+        DeviceType::GPU => 1,
+        _ => 2,
+    };
+    let devices = engine.environment().devices().filter(|device| device.ep().is_ok_and(|ep| ep == name));
+    let device = devices.min_by_key(|device| rank(device.hardware_device().ty()));
+    let options: Vec<_> =
+        provider.options.iter().map(|(key, value)| (format!("{name}.{key}"), value.clone())).collect();
+    Ok(builder.with_devices(device, Some(&options))?)
+}
+
+fn built_in(provider: &Provider) -> Result<ExecutionProviderDispatch> {
+    Ok(match provider.kind {
+        ProviderKind::Cpu => ep::CPU::default().build(),
+        ProviderKind::Cuda => configured(ep::CUDA::default(), provider).build(),
+        ProviderKind::TensorRt => configured(ep::TensorRT::default(), provider).build(),
+        ProviderKind::OpenVino => configured(ep::OpenVINO::default(), provider).build(),
+        ProviderKind::Qnn => configured(ep::QNN::default(), provider).build(),
+        ProviderKind::Xnnpack => configured(ep::XNNPACK::default(), provider).build(),
+        ProviderKind::CoreMl => configured(ep::CoreML::default(), provider).build(),
+        ProviderKind::WebGpu => configured(ep::WebGPU::default(), provider).build(),
+        ProviderKind::Nnapi => {
+            let flag = |key| chosen(provider, key, &[("0", false), ("1", true)]).map(Option::unwrap_or_default);
+            ep::NNAPI::default()
+                .with_fp16(flag("use_fp16")?)
+                .with_nchw(flag("use_nchw")?)
+                .with_disable_cpu(flag("disable_cpu")?)
+                .with_cpu_only(flag("cpu_only")?)
+                .build()
+        }
+        ProviderKind::DirectMl => directml(provider)?.build(),
+    })
+}
+
+/// The provider with its options, as they are written.
+fn configured<E: ArbitrarilyConfigurableExecutionProvider>(ep: E, provider: &Provider) -> E {
+    provider.options.iter().fold(ep, |ep, (key, value)| ep.with_arbitrary_config(key, value))
+}
+
+fn directml(provider: &Provider) -> Result<ep::DirectML> {
+    use ep::directml::{DeviceFilter, PerformancePreference};
+    let mut ep = ep::DirectML::default();
+    if let Some(id) = provider.options.get("device_id") {
+        ep = ep.with_device_id(id.parse().map_err(|_| wrong(provider, "device_id", id))?);
+    }
+    let preferences = [
+        ("default", PerformancePreference::Default),
+        ("high_performance", PerformancePreference::HighPerformance),
+        ("minimum_power", PerformancePreference::MinimumPower),
+    ];
+    if let Some(preference) = chosen(provider, "performance_preference", &preferences)? {
+        ep = ep.with_performance_preference(preference);
+    }
+    let filters = [("gpu", DeviceFilter::Gpu), ("npu", DeviceFilter::Npu), ("any", DeviceFilter::Any)];
+    if let Some(filter) = chosen(provider, "device_filter", &filters)? {
+        ep = ep.with_device_filter(filter);
+    }
+    Ok(ep)
+}
+
+/// What an option with few values says, if it is given.
+fn chosen<T: Copy>(provider: &Provider, key: &str, values: &[(&str, T)]) -> Result<Option<T>> {
+    let Some(value) = provider.options.get(key) else { return Ok(None) };
+    let found = values.iter().find(|(name, _)| name == value).map(|(_, meaning)| *meaning);
+    found.map(Some).ok_or_else(|| wrong(provider, key, value).into())
+}
+
+fn wrong(provider: &Provider, key: &str, value: &str) -> ProviderError {
+    ProviderError::Value { provider: provider.kind, key: key.to_owned(), value: value.to_owned() }
+}
