@@ -15,7 +15,7 @@ use super::{
 use crate::onnx::{Message as _, ModelProto};
 use ort::session::{
     Session,
-    builder::{AutoDevicePolicy, GraphOptimizationLevel, SessionBuilder},
+    builder::{GraphOptimizationLevel, SessionBuilder},
 };
 use std::{collections::HashSet, fs, path::Path};
 
@@ -155,8 +155,6 @@ impl Opening<'_> {
         let configure = || -> ort::Result<SessionBuilder> {
             let mut builder = Session::builder(self.engine.environment())?
                 .with_optimization_level(optimisation)?
-                // No device is chosen but by whoever asks: a plug-in that was loaded for another network stays loaded.
-                .with_auto_device(AutoDevicePolicy::PreferCPU)?
                 .with_config_entry(placement::RECORD, "1")?
                 // Only as what the bytes were checked are they read.
                 .with_config_entry("session.load_model_format", "ONNX")?;

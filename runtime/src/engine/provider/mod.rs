@@ -18,6 +18,7 @@ pub(super) use offered::{Plugins, choose, offered};
 pub(super) use session::add;
 
 use super::{Error, Result};
+use pleach_model::manifest::Flavour;
 use serde::Serialize;
 use std::{
     collections::BTreeMap,
@@ -148,6 +149,15 @@ impl Providers {
     /// Whether nothing but the CPU is wanted.
     pub fn is_cpu(&self) -> bool {
         self.list.iter().all(|provider| provider.kind == ProviderKind::Cpu)
+    }
+
+    /// The flavours of a graph that they take, the best first. One that is written for a single provider needs that provider.
+    pub fn flavours(&self) -> &'static [Flavour] {
+        match self.list.first().map(Provider::kind) {
+            Some(ProviderKind::Cpu) => &[Flavour::Cpu, Flavour::Portable],
+            Some(ProviderKind::Cuda) if !self.allow_fallback => &[Flavour::Cuda, Flavour::Portable],
+            _ => &[Flavour::Portable],
+        }
     }
 
     /// Whether one of them compiles graphs for fixed sizes.

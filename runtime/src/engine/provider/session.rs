@@ -3,42 +3,61 @@
 use super::{Provider, ProviderError, ProviderKind, Source};
 use crate::engine::{Engine, Error, Result};
 use ort::{
+    device::Device,
     ep::{self, ArbitrarilyConfigurableExecutionProvider, ExecutionProviderDispatch},
     memory::DeviceType,
     session::builder::SessionBuilder,
 };
 
-/// Adds providers in their order; ONNX Runtime adds the CPU itself.
+/// Adds providers in their order. ONNX Runtime adds the CPU itself; but where nothing is added it chooses among all devices that it
+/// knows, and a plug-in that another network needed brings some, so the CPU by itself is added too.
 pub(in crate::engine) fn add(
     engine: &Engine,
     mut builder: SessionBuilder,
     providers: &[(&Provider, Source)],
 ) -> Result<SessionBuilder> {
+    let failed =
+        |provider| move |error: ort::Error| Error::ProviderFailed { provider, message: error.message().to_owned() };
+    if providers.is_empty() {
+        let device = devices(engine, ProviderKind::Cpu).next();
+        return builder.with_devices(device, None).map_err(|error| failed(ProviderKind::Cpu)(error.into()));
+    }
     for (provider, source) in providers {
         let added = match source {
             Source::BuiltIn => built_in(provider)?.register(&mut builder).map(|()| builder),
             Source::Plugin(_) => plugin(engine, builder, provider),
         };
-        let failed =
-            |error: ort::Error| Error::ProviderFailed { provider: provider.kind, message: error.message().into() };
-        builder = added.map_err(failed)?;
+        builder = added.map_err(failed(provider.kind))?;
     }
     Ok(builder)
 }
 
+/// The devices that a provider computes on.
+fn devices(engine: &Engine, provider: ProviderKind) -> impl Iterator<Item = Device<'_>> {
+    engine.environment().devices().filter(move |device| device.ep().is_ok_and(|name| name == provider.onnx_name()))
+}
+
 /// Of the devices that a plug-in brings, the accelerator where there is one: the CPU is what ONNX Runtime has itself.
 fn plugin(engine: &Engine, builder: SessionBuilder, provider: &Provider) -> ort::Result<SessionBuilder> {
-    let name = provider.kind.onnx_name();
     let rank = |kind: DeviceType| match kind {
         DeviceType::NPU => 0,
         DeviceType::GPU => 1,
         _ => 2,
     };
-    let devices = engine.environment().devices().filter(|device| device.ep().is_ok_and(|ep| ep == name));
-    let device = devices.min_by_key(|device| rank(device.hardware_device().ty()));
+    let device = devices(engine, provider.kind).min_by_key(|device| rank(device.hardware_device().ty()));
+    let default = default_option(provider).map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let given = provider.options.iter().map(|(key, value)| (key.clone(), value.clone()));
+    let name = provider.kind.onnx_name();
     let options: Vec<_> =
-        provider.options.iter().map(|(key, value)| (format!("{name}.{key}"), value.clone())).collect();
+        default.into_iter().chain(given).map(|(key, value)| (format!("{name}.{key}"), value)).collect();
     Ok(builder.with_devices(device, Some(&options))?)
+}
+
+/// What is set where nothing else is asked for. QNN's plug-in knows no back end for a machine without its accelerator, though it brings
+/// the emulator.
+fn default_option(provider: &Provider) -> Option<(&'static str, &'static str)> {
+    let is_given = ["backend_type", "backend_path"].iter().any(|key| provider.options.contains_key(*key));
+    (provider.kind == ProviderKind::Qnn && !is_given).then_some(("backend_type", "htp"))
 }
 
 fn built_in(provider: &Provider) -> Result<ExecutionProviderDispatch> {
