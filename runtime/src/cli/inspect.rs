@@ -131,13 +131,20 @@ fn tell_placements(placements: &[Placed], printer: &Printer) -> anyhow::Result<(
     for Placed { component, expert, graph, placement, .. } in placements {
         let mut network = (*component).to_owned();
         network += &expert.iter().map(|expert| format!(" {expert}")).collect::<String>();
-        for Share { provider, nodes, pieces } in placement.shares() {
+        for Share { provider, nodes, pieces, .. } in placement.shares() {
             let (network, graph) = (std::mem::take(&mut network), graph.clone());
             table.row([network, graph, provider.clone(), nodes.to_string(), pieces.to_string()]);
         }
     }
     printer.line("")?;
     printer.table(&table)?;
+    for Placed { graph, placement, .. } in placements {
+        // What the first one leaves is what people want to know.
+        for Share { provider, operators, .. } in placement.shares().iter().skip(1) {
+            let operators: Vec<_> = operators.iter().map(|(name, count)| format!("{count} {name}")).collect();
+            printer.note(format_args!("{graph}: {provider} computes {}", operators.join(", ")));
+        }
+    }
     Ok(())
 }
 

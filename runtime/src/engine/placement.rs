@@ -4,6 +4,7 @@ use super::ProviderKind;
 use ort::{AsPointer as _, session::Session, sys};
 use serde::Serialize;
 use std::{
+    collections::BTreeMap,
     ffi::{CStr, c_char},
     fmt, ptr, slice,
 };
@@ -26,6 +27,8 @@ pub struct Share {
     /// Pieces that it got. A provider that compiles computes a piece at a time, and between two of them tensors travel; one with
     /// kernels gets every node by itself.
     pub pieces: usize,
+    /// The same nodes by operator.
+    pub operators: BTreeMap<String, usize>,
 }
 
 impl Placement {
@@ -52,12 +55,22 @@ impl Placement {
                 Some(kind) => kind.name(),
                 None => &name,
             };
-            match shares.iter_mut().find(|share| share.provider == provider) {
-                Some(share) => {
-                    share.nodes += length;
-                    share.pieces += 1;
-                }
-                None => shares.push(Share { provider: provider.to_owned(), nodes: length, pieces: 1 }),
+            let position = shares.iter().position(|share| share.provider == provider).unwrap_or(shares.len());
+            if position == shares.len() {
+                let (provider, operators) = (provider.to_owned(), BTreeMap::new());
+                shares.push(Share { provider, nodes: 0, pieces: 0, operators });
+            }
+            let share = &mut shares[position];
+            share.nodes += length;
+            share.pieces += 1;
+            // SAFETY: the call above gave `length` pointers, which belong to the session.
+            for &node in unsafe { list(nodes, length) } {
+                let mut operator: *const c_char = ptr::null();
+                // SAFETY: as above.
+                check(unsafe { (api.EpAssignedNode_GetOperatorType)(node, &mut operator) })?;
+                // SAFETY: the name is a text that belongs to the session.
+                let operator = unsafe { CStr::from_ptr(operator) }.to_string_lossy().into_owned();
+                *share.operators.entry(operator).or_default() += 1;
             }
         }
         shares.sort_by_key(|share| share.provider == ProviderKind::Cpu.name());
@@ -86,7 +99,7 @@ impl fmt::Display for Placement {
         if self.0.is_empty() {
             return f.write_str("no nodes");
         }
-        for (i, Share { provider, nodes, pieces }) in self.0.iter().enumerate() {
+        for (i, Share { provider, nodes, pieces, .. }) in self.0.iter().enumerate() {
             let plural = |count: &usize| if *count == 1 { "" } else { "s" };
             write!(f, "{}{nodes} node{} on {provider}", if i == 0 { "" } else { ", " }, plural(nodes))?;
             if pieces < nodes {

@@ -45,19 +45,25 @@ fn plugin(engine: &Engine, builder: SessionBuilder, provider: &Provider) -> ort:
         _ => 2,
     };
     let device = devices(engine, provider.kind).min_by_key(|device| rank(device.hardware_device().ty()));
-    let default = default_option(provider).map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let defaults = defaults(provider).into_iter().map(|(key, value)| (key.to_owned(), value.to_owned()));
     let given = provider.options.iter().map(|(key, value)| (key.clone(), value.clone()));
     let name = provider.kind.onnx_name();
-    let options: Vec<_> =
-        default.into_iter().chain(given).map(|(key, value)| (format!("{name}.{key}"), value)).collect();
+    let options: Vec<_> = defaults.chain(given).map(|(key, value)| (format!("{name}.{key}"), value)).collect();
     Ok(builder.with_devices(device, Some(&options))?)
 }
 
-/// What is set where nothing else is asked for. QNN's plug-in knows no back end for a machine without its accelerator, though it brings
-/// the emulator.
-fn default_option(provider: &Provider) -> Option<(&'static str, &'static str)> {
-    let is_given = ["backend_type", "backend_path"].iter().any(|key| provider.options.contains_key(*key));
-    (provider.kind == ProviderKind::Qnn && !is_given).then_some(("backend_type", "htp"))
+/// What is set where nothing else is asked for. QNN's plug-in knows no back end for a machine without its accelerator, though for x86-64 it
+/// brings the emulator, and that fails as if memory were short where it is not told which chip to be: a Snapdragon 8 Gen 3.
+fn defaults(provider: &Provider) -> Vec<(&'static str, &'static str)> {
+    let is_given = |keys: &[&str]| keys.iter().any(|key| provider.options.contains_key(*key));
+    let mut defaults = Vec::new();
+    if provider.kind == ProviderKind::Qnn && !is_given(&["backend_type", "backend_path"]) {
+        defaults.push(("backend_type", "htp"));
+        if cfg!(target_arch = "x86_64") && !is_given(&["soc_model", "htp_arch"]) {
+            defaults.extend([("soc_model", "57"), ("htp_arch", "75")]);
+        }
+    }
+    defaults
 }
 
 fn built_in(provider: &Provider) -> Result<ExecutionProviderDispatch> {
