@@ -3,7 +3,7 @@
 mod support;
 
 use pleach_runtime::engine::{Engine, EngineOptions, ProviderKind, Providers};
-use support::{draw, installed, only, pipeline, predict, relative_rms, unet, world};
+use support::{draw, installed, only, open_unet, pipeline, predict, relative_rms, unet, world};
 
 /// The emulator of a Snapdragon 8 Gen 3.
 fn providers() -> Option<Providers> {
@@ -38,4 +38,18 @@ fn a_picture_is_drawn_on_the_emulator() {
     let error = relative_rms(&draw(&providers), &draw(&Providers::default()));
     println!("a picture: {:.2} % from the CPU", 100.0 * error);
     assert!(error > 0.0 && error < 0.02, "{error}");
+}
+
+/// A graph whose sizes are open is one that QNN takes parts of.
+#[test]
+fn what_would_be_left_to_the_cpu_is_refused() {
+    let Some(providers) = providers() else { return };
+    let engine = Engine::start(&EngineOptions::default()).unwrap();
+    let (_folder, bundle) = world();
+    let error = open_unet(&bundle, &engine, &providers, &[]).unwrap_err().to_string();
+    assert!(error.contains("fallback to CPU EP has been explicitly disabled"), "{error}");
+    let in_parts = open_unet(&bundle, &engine, &providers.refusing_cpu(false).unwrap(), &[]).unwrap();
+    let [on_qnn, on_cpu] = [ProviderKind::Qnn, ProviderKind::Cpu].map(|kind| in_parts.placement().nodes(kind));
+    println!("sizes open: {}", in_parts.placement());
+    assert!(on_qnn > 0 && on_cpu > 0, "{}", in_parts.placement());
 }

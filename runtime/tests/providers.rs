@@ -9,7 +9,6 @@ use pleach_runtime::{
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Output},
 };
 
 fn fixture() -> PathBuf {
@@ -80,57 +79,4 @@ fn every_network_says_where_its_nodes_are() {
         assert!(one.placement.total() > 50, "{}: {}", one.component, one.placement);
         assert_eq!(one.placement.to_string(), format!("{} nodes on cpu", one.placement.total()));
     }
-}
-
-#[cfg(feature = "cli")]
-fn pleach(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_pleach")).args(arguments).output().unwrap()
-}
-
-#[cfg(feature = "cli")]
-#[test]
-fn what_cannot_be_asked_for_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let (out, bundle) = (folder.path().join("out"), fixture());
-    let (out, bundle) = (out.to_str().unwrap(), bundle.to_str().unwrap());
-    let generate = |more: &[&str]| {
-        let output =
-            pleach(&[&["generate", bundle, "a star", "--no-cache", "--steps", "1", "--out", out], more].concat());
-        (output.status.code(), String::from_utf8(output.stderr).unwrap())
-    };
-    let (code, message) = generate(&["--provider", "rocm"]);
-    assert_eq!(code, Some(2));
-    let names = "there is no provider \"rocm\"; there are: cpu, cuda, tensorrt, openvino, qnn, xnnpack, coreml, nnapi, directml, webgpu";
-    assert!(message.contains(names), "{message}");
-    let (code, message) = generate(&["--provider", "xnnpack:threads=2"]);
-    assert_eq!(code, Some(2));
-    let keys = "xnnpack has no option \"threads\"; it has: intra_op_num_threads, library";
-    assert!(message.contains(keys), "{message}");
-    let (code, message) = generate(&["--no-cpu-fallback"]);
-    assert_eq!(code, Some(2));
-    assert!(message.starts_with("error: the CPU is refused, so a provider other than cpu must be named"), "{message}");
-    let absent = if cfg!(windows) { "coreml" } else { "directml" };
-    let (code, message) = generate(&["--provider", absent, "--provider", "cpu"]);
-    assert_eq!(code, Some(2));
-    assert!(message.contains(&format!(" has no provider {absent}; it has: cpu")), "{message}");
-    assert!(!Path::new(out).exists(), "nothing is left");
-    let (code, message) = generate(&["--provider", absent, "--allow-fallback"]);
-    assert_eq!(code, Some(0), "{message}");
-    assert!(message.contains(&format!("warning: goes on without {absent}: ONNX Runtime ")), "{message}");
-}
-
-#[cfg(feature = "cli")]
-#[test]
-fn inspecting_with_a_provider_tells_where_nodes_are() {
-    let bundle = fixture();
-    let output = pleach(&["inspect", bundle.to_str().unwrap(), "--provider", "cpu", "--json"]);
-    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    let placements = report["placements"].as_array().unwrap();
-    assert_eq!(placements.len(), 3);
-    assert_eq!(placements[1]["graph"], "unet/model.onnx");
-    assert_eq!(placements[1]["placement"][0]["provider"], "cpu");
-    assert!(placements[1]["placement"][0]["nodes"].as_u64().unwrap() > 100);
-    let output = pleach(&["inspect", bundle.to_str().unwrap(), "--json"]);
-    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert!(report.get("placements").is_none(), "no network is opened");
 }

@@ -4,10 +4,13 @@ use pleach_exporter::export::{self, Input, export};
 use pleach_model::noise::Generator;
 use pleach_runtime::{
     bundle::Bundle,
-    engine::{Engine, GraphFile, HostCache, Network, NetworkOptions, Provider, Providers, TensorRef},
+    engine::{Engine, Error, GraphFile, HostCache, Network, NetworkOptions, Provider, Providers, TensorRef},
     pipeline::{Component, Options, Picture, Pipeline, Request, Size},
 };
-use std::path::{Path, PathBuf};
+use std::{
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
 
 /// Latents of a picture of 64x64.
 const SIDE: usize = 16;
@@ -19,7 +22,8 @@ pub fn installed(name: &str, file: &str) -> Option<PathBuf> {
     if path.is_file() {
         return Some(path);
     }
-    eprintln!("skipped: the provider {name} is not there; `cargo xtask setup --providers {name}` fetches it");
+    // Past the harness, which keeps what tests that pass print.
+    let _ = writeln!(io::stderr(), "skipped: {name} is not there; `cargo xtask setup --providers {name}` fetches it");
     None
 }
 
@@ -39,11 +43,21 @@ pub fn only(list: &str) -> Providers {
 
 /// The UNet, opened for pictures of 64x64.
 pub fn unet(bundle: &Bundle, engine: &Engine, providers: &Providers) -> Network {
+    let dimensions = [("batch", 1), ("height", SIDE), ("width", SIDE), ("tokens", TOKENS)];
+    open_unet(bundle, engine, providers, &dimensions).unwrap()
+}
+
+/// The UNet, opened with these sizes.
+pub fn open_unet(
+    bundle: &Bundle,
+    engine: &Engine,
+    providers: &Providers,
+    dimensions: &[(&str, usize)],
+) -> Result<Network, Error> {
     let entry = bundle.graph_of(Component::Unet, None, providers.flavours()).unwrap();
     let graph = GraphFile::open(bundle.folder(), &entry.file, entry.listed.as_ref(), &HostCache::off()).unwrap();
-    let dimensions = [("batch", 1), ("height", SIDE), ("width", SIDE), ("tokens", TOKENS)];
-    let dimensions = dimensions.map(|(name, size)| (name.to_owned(), size)).into();
-    engine.open(&graph, &NetworkOptions { providers: providers.clone(), dimensions, ..Default::default() }).unwrap()
+    let dimensions = dimensions.iter().map(|(name, size)| ((*name).to_owned(), *size)).collect();
+    engine.open(&graph, &NetworkOptions { providers: providers.clone(), dimensions, ..Default::default() })
 }
 
 /// What it predicts for noise and an embedding of noise.
