@@ -3,7 +3,8 @@
 //! Looking changes nothing, except that ONNX Runtime is started, since only that tells whether it works.
 
 use crate::engine::{
-    Attempt, CACHE_VARIABLE, Engine, EngineOptions, Error, HostCache, LIBRARY_VARIABLE, Library, cpu_features,
+    Attempt, CACHE_VARIABLE, Engine, EngineOptions, Error, HostCache, LIBRARY_VARIABLE, Library, Offered, Provider,
+    ProviderKind, cpu_features,
 };
 use pleach_model::files::{HumanSize, can_write};
 use serde::Serialize;
@@ -51,8 +52,18 @@ pub struct Runtime {
     pub dylib: Library,
     /// Branch, commit and compiler flags.
     pub build: String,
-    /// The execution providers that it was built with, by ONNX Runtime's names.
-    pub providers: Vec<String>,
+    /// The providers that can be asked for.
+    pub providers: Vec<FoundProvider>,
+}
+
+/// A provider that can be asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FoundProvider {
+    /// Which one, and where it is.
+    #[serde(flatten)]
+    pub offered: Offered,
+    /// Why it cannot be used; nothing where what it needs was loaded.
+    pub problem: Option<String>,
 }
 
 /// libtorch, told from its files.
@@ -138,11 +149,23 @@ pub fn examine(options: &EngineOptions, cache: &HostCache) -> Report {
 }
 
 fn onnx_runtime(options: &EngineOptions, problems: &mut Vec<Problem>) -> (Option<Runtime>, Vec<Attempt>) {
+    let mut found = |engine: &Engine, offered: Offered| {
+        // The CPU is in every library.
+        let provider = Some(offered.provider).filter(|kind| *kind != ProviderKind::Cpu);
+        let tried = provider.map_or(Ok(()), |kind| engine.try_provider(&Provider::new(kind)));
+        let problem = tried.err().map(|error| error.to_string());
+        problems.extend(problem.clone().map(|what| Problem {
+            what,
+            remedy: format!("needed for --provider {} only: install its libraries", offered.provider),
+            fatal: false,
+        }));
+        FoundProvider { offered, problem }
+    };
     let examined = Engine::start(options).and_then(|engine| {
         Ok(Runtime {
             dylib: engine.dylib().clone(),
             build: engine.build_info().to_owned(),
-            providers: engine.providers()?,
+            providers: engine.offered()?.into_iter().map(|offered| found(&engine, offered)).collect(),
         })
     });
     let error = match examined {
@@ -218,6 +241,7 @@ impl Cache {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Source;
 
     #[test]
     fn tells_what_is_there() {
@@ -226,7 +250,8 @@ mod tests {
         let report = examine(&EngineOptions::default(), &cache);
         let runtime = report.onnx_runtime.unwrap();
         assert!(runtime.dylib.version.starts_with("1."), "{}", runtime.dylib.version);
-        assert!(runtime.providers.contains(&"CPUExecutionProvider".to_owned()), "{:?}", runtime.providers);
+        let cpu = Offered { provider: ProviderKind::Cpu, source: Source::BuiltIn };
+        assert_eq!(runtime.providers[0], FoundProvider { offered: cpu, problem: None });
         assert!(runtime.build.contains("git-commit-id"), "{}", runtime.build);
         assert_eq!(report.tried, []);
         assert_eq!(report.cache, Cache { folder: Some(folder.path().join("cache")), bytes: 0, limit: 1000 });

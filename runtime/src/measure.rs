@@ -2,8 +2,8 @@
 
 use crate::{
     bundle::Bundle,
-    engine::{self, Engine, GraphFile, HostCache, Network, NetworkOptions, TensorRef},
-    pipeline::{self, Component, Picture, Pipeline, Request, Result},
+    engine::{self, Engine, GraphFile, HostCache, Network, NetworkOptions, Providers, TensorRef},
+    pipeline::{self, Component, Picture, Pipeline, Request, Result, Shapes},
 };
 use pleach_model::{
     manifest::Precision,
@@ -24,6 +24,8 @@ pub struct Options {
     pub warm_up: Duration,
     /// How many times each network is timed.
     pub repeats: usize,
+    /// What computes the networks.
+    pub providers: Providers,
     /// Where the optimised graphs are kept.
     pub cache: HostCache,
 }
@@ -74,6 +76,7 @@ pub fn measure(bundle: &Bundle, engine: &Engine, options: &Options) -> Result<Me
     let begun = Instant::now();
     let opening = pipeline::Options {
         expert: options.expert.clone().or_else(|| bundle.experts().first().map(|&name| name.to_owned())),
+        providers: options.providers.clone(),
         cache: options.cache.clone(),
         ..pipeline::Options::default()
     };
@@ -84,8 +87,10 @@ pub fn measure(bundle: &Bundle, engine: &Engine, options: &Options) -> Result<Me
     let first_picture = begun.elapsed().as_secs_f64();
     drop(pipeline);
 
+    let providers = engine.check(&options.providers)?;
     let networks = Component::DRAWING.into_iter().map(|component| {
-        let entry = bundle.graph(component, if component == Component::Unet { expert.as_deref() } else { None })?;
+        let expert = if component == Component::Unet { expert.as_deref() } else { None };
+        let entry = bundle.graph_of(component, expert, providers.flavours())?;
         let graph = GraphFile::open(bundle.folder(), &entry.file, entry.listed.as_ref(), &options.cache);
         time(bundle, engine, options, component, &graph.map_err(engine::Error::from)?)
     });
@@ -111,7 +116,15 @@ fn request_of_one(request: &Request) -> Request {
 
 fn time(bundle: &Bundle, engine: &Engine, options: &Options, component: Component, graph: &GraphFile) -> Result<Timed> {
     let begun = Instant::now();
-    let open = NetworkOptions { cache: options.cache.clone(), ..NetworkOptions::default() };
+    let mut open = NetworkOptions {
+        providers: options.providers.clone(),
+        cache: options.cache.clone(),
+        ..NetworkOptions::default()
+    };
+    if options.providers.want_fixed_sizes() {
+        let size = options.request.size.unwrap_or_else(|| bundle.default_size());
+        open.dimensions = Shapes::of_size(bundle, size)?.dimensions(component, graph);
+    }
     let mut network = engine.open(graph, &open)?;
     let opened = begun.elapsed().as_secs_f64();
     let inputs = Inputs::new(bundle, &options.request, component)?;
@@ -236,7 +249,8 @@ mod tests {
         let bundle = Bundle::open(&bundle).unwrap();
         let engine = Engine::start(&Default::default()).unwrap();
         let request = Request { steps: 3, ..Request::default() };
-        let options = Options { expert: None, request, warm_up: Duration::ZERO, repeats: 3, cache: HostCache::off() };
+        let (providers, cache) = (Providers::default(), HostCache::off());
+        let options = Options { expert: None, request, warm_up: Duration::ZERO, repeats: 3, providers, cache };
         let measured = measure(&bundle, &engine, &options).unwrap();
         let found: Vec<(&str, usize, usize)> =
             measured.networks.iter().map(|n| (n.network.as_str(), n.runs, n.seconds.len())).collect();

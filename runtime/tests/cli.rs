@@ -97,3 +97,46 @@ fn coverage_is_told_to_people_and_to_programs() {
         stderr(&output).contains("there are no rules for \"tensorrt\"; there are for coreml, nnapi, qnn and xnnpack")
     );
 }
+
+#[test]
+fn providers_that_cannot_be_asked_for_are_refused() {
+    let refused = |arguments: &[&str]| refused(2, &fixture(), &[&["a star"], arguments].concat());
+    let message = refused(&["--provider", "rocm"]);
+    let names = "there is no provider \"rocm\"; there are: cpu, cuda, tensorrt, openvino, qnn, xnnpack, coreml, nnapi, directml, webgpu";
+    assert!(message.contains(names), "{message}");
+    let message = refused(&["--provider", "xnnpack:threads=2"]);
+    let keys = "xnnpack has no option \"threads\"; it has: intra_op_num_threads, library";
+    assert!(message.contains(keys), "{message}");
+    let message = refused(&["--no-cpu-fallback"]);
+    assert!(message.starts_with("error: the CPU is refused, so a provider other than cpu must be named"), "{message}");
+    let message = refused(&["--provider", ABSENT, "--provider", "cpu"]);
+    assert!(message.contains(&format!(" has no provider {ABSENT}; it has: cpu")), "{message}");
+}
+
+/// A provider that no library of this platform has.
+const ABSENT: &str = if cfg!(windows) { "coreml" } else { "directml" };
+
+#[test]
+fn where_fallback_is_allowed_the_cpu_draws() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = generate(&fixture(), folder.path(), &["a star", "--provider", ABSENT, "--allow-fallback"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let message = stderr(&output);
+    assert!(message.contains(&format!("warning: goes on without {ABSENT}: ONNX Runtime ")), "{message}");
+}
+
+#[test]
+fn inspecting_with_a_provider_tells_where_nodes_are() {
+    let inspect = |arguments: &[&str]| -> serde_json::Value {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pleach"));
+        let output = command.arg("inspect").arg(fixture()).arg("--json").args(arguments).output().unwrap();
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let report = inspect(&["--provider", "cpu"]);
+    let placements = report["placements"].as_array().unwrap();
+    assert_eq!(placements.len(), 3);
+    assert_eq!(placements[1]["graph"], "unet/model.onnx");
+    assert_eq!(placements[1]["placement"][0]["provider"], "cpu");
+    assert!(placements[1]["placement"][0]["nodes"].as_u64().unwrap() > 100);
+    assert!(inspect(&[]).get("placements").is_none(), "no network is opened");
+}

@@ -1,6 +1,6 @@
 //! `pleach bench`: how fast a bundle draws on this machine.
 
-use super::source;
+use super::{provider::ProviderArgs, source};
 use anyhow::{Context, bail};
 use pleach_console::{Align, ExitCode, Printer, ReportArgs, Table, human};
 use pleach_runtime::{
@@ -65,6 +65,9 @@ pub struct Args {
     ort_lib: Option<PathBuf>,
 
     #[command(flatten)]
+    provider: ProviderArgs,
+
+    #[command(flatten)]
     report: ReportArgs,
 }
 
@@ -87,6 +90,7 @@ pub fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitCode> {
 
 /// Measures in this process.
 fn here(args: &Args, bundle: &Bundle) -> anyhow::Result<Measured> {
+    let providers = args.provider.providers()?;
     let engine = Engine::start(&EngineOptions { dylib: args.ort_lib.clone(), threads: args.threads })?;
     let warm_up = Duration::try_from_secs_f64(args.warm_up).context("--warm-up is no time")?;
     let pictures = vec![Picture { prompt: "a lighthouse on a cliff".into(), seed: 0 }];
@@ -97,6 +101,7 @@ fn here(args: &Args, bundle: &Bundle) -> anyhow::Result<Measured> {
         request,
         warm_up,
         repeats: args.repeats,
+        providers,
         cache: if args.no_cache { HostCache::off() } else { HostCache::of_user(CACHE_LIMIT) },
     };
     Ok(measure(bundle, &engine, &options)?)

@@ -2,8 +2,8 @@
 
 use pleach_console::{ExitCode, Printer, ReportArgs, human};
 use pleach_runtime::{
-    doctor::{self, Report},
-    engine::{CACHE_LIMIT, EngineOptions, HostCache},
+    doctor::{self, FoundProvider, Report},
+    engine::{CACHE_LIMIT, EngineOptions, HostCache, Offered, Source},
 };
 use std::path::PathBuf;
 
@@ -31,6 +31,19 @@ pub fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitCode> {
     Ok(if fatal { ExitCode::No } else { ExitCode::Done })
 }
 
+/// `cpu, qnn (/opt/qnn/libonnxruntime_providers_qnn.so)`
+fn providers(found: &[FoundProvider]) -> String {
+    let name = |FoundProvider { offered: Offered { provider, source }, problem }: &FoundProvider| {
+        let place = match source {
+            Source::BuiltIn => String::new(),
+            Source::Plugin(path) => format!(" ({})", path.display()),
+        };
+        let state = if problem.is_some() { ", which cannot be used" } else { "" };
+        format!("{provider}{place}{state}")
+    };
+    found.iter().map(name).collect::<Vec<_>>().join(", ")
+}
+
 fn tell(report: &Report, printer: &Printer) -> anyhow::Result<()> {
     let mut lines = vec![("pleach", report.pleach.to_owned())];
     lines.push((
@@ -43,7 +56,7 @@ fn tell(report: &Report, printer: &Printer) -> anyhow::Result<()> {
             None => "not found".to_owned(),
         },
     ));
-    lines.extend(report.onnx_runtime.as_ref().map(|runtime| ("providers", runtime.providers.join(", "))));
+    lines.extend(report.onnx_runtime.as_ref().map(|runtime| ("providers", providers(&runtime.providers))));
     lines.push((
         "libtorch",
         match &report.libtorch {

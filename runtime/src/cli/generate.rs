@@ -1,6 +1,6 @@
 //! `pleach generate`: from prompts to PNG files.
 
-use super::{output::Output, prompts, source, watch::Watch};
+use super::{output::Output, prompts, provider::ProviderArgs, source, watch::Watch};
 use anyhow::{Context, bail};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use pleach_console::{ExitCode, Interrupt, Printer, ReportArgs, human};
@@ -81,6 +81,9 @@ pub struct Args {
     runtime: RuntimeArgs,
 
     #[command(flatten)]
+    provider: ProviderArgs,
+
+    #[command(flatten)]
     report: ReportArgs,
 }
 
@@ -132,6 +135,7 @@ fn sampler() -> impl TypedValueParser<Value = SamplerKind> {
 pub fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitCode> {
     let begun = Instant::now();
     let mut request = request(args)?;
+    let providers = args.provider.providers()?;
     let output = Output::prepare(&args.out, &request.pictures)?;
     let bundle = source::open(&args.source, printer)?;
     request.check(&bundle)?;
@@ -139,7 +143,7 @@ pub fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitCode> {
     let engine = Engine::start(&EngineOptions { dylib: args.runtime.ort_lib.clone(), threads: args.runtime.threads })?;
     let cache = if args.runtime.no_cache { HostCache::off() } else { HostCache::of_user(CACHE_LIMIT) };
     let RuntimeArgs { max_memory, max_resident, .. } = args.runtime;
-    let options = Options { expert: args.expert.clone(), max_resident, max_memory, cache };
+    let options = Options { expert: args.expert.clone(), max_resident, max_memory, providers, cache };
     let mut pipeline = Pipeline::open(bundle, &engine, options)?;
 
     let recipes = pipeline.recipes(&request)?;

@@ -1,13 +1,20 @@
 //! `pleach inspect`: what a bundle holds, and how a picture was made.
 
-use super::source;
+use super::{provider::ProviderArgs, source};
 use pleach_console::{Align, ExitCode, Printer, ReportArgs, Table, human};
 use pleach_model::manifest::Port;
 use pleach_runtime::{
-    bundle::{Inspection, NetworkInspection},
+    bundle::{Bundle, Inspection, NetworkInspection},
+    engine::{Engine, EngineOptions, Providers, Share},
+    pipeline::{Placed, Size, placements},
     png::{self, Description},
 };
-use std::{fs::File, io::Read, path::Path};
+use serde::Serialize;
+use std::{
+    fs::File,
+    io::Read,
+    path::{Path, PathBuf},
+};
 
 /// The arguments of `pleach inspect`.
 #[derive(clap::Args)]
@@ -16,8 +23,29 @@ pub struct Args {
     #[arg(value_name = "BUNDLE|PICTURE")]
     source: String,
 
+    /// Size of the pictures that providers are to compile for [default: what the model was trained for]
+    #[arg(long, value_name = "WIDTHxHEIGHT")]
+    size: Option<Size>,
+
+    /// ONNX Runtime to use [default: $ORT_DYLIB_PATH, beside this program, the system's]
+    #[arg(long, value_name = "FILE")]
+    ort_lib: Option<PathBuf>,
+
+    #[command(flatten)]
+    provider: ProviderArgs,
+
     #[command(flatten)]
     report: ReportArgs,
+}
+
+/// What `--json` prints of a bundle.
+#[derive(Serialize)]
+struct Report<'a> {
+    #[serde(flatten)]
+    inspection: &'a Inspection,
+    /// Only where providers are named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    placements: Option<&'a [Placed]>,
 }
 
 /// Runs the command.
@@ -31,11 +59,16 @@ pub fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitCode> {
             picture(&description, printer)?;
         }
     } else {
-        let inspection = source::open(&args.source, printer)?.inspect()?;
+        let providers = args.provider.providers()?;
+        let bundle = source::open(&args.source, printer)?;
+        let inspection = bundle.inspect()?;
+        let placements = args.provider.given().then(|| place(&bundle, args, &providers)).transpose()?;
+        let placements = placements.as_deref();
         if args.report.json {
-            printer.json(&inspection)?;
+            printer.json(&Report { inspection: &inspection, placements })?;
         } else {
-            bundle(&inspection, printer)?;
+            tell(&inspection, printer)?;
+            placements.map_or(Ok(()), |placements| tell_placements(placements, printer))?;
         }
     }
     Ok(ExitCode::Done)
@@ -82,7 +115,40 @@ fn picture(description: &Description, printer: &Printer) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn bundle(inspection: &Inspection, printer: &Printer) -> anyhow::Result<()> {
+fn place(bundle: &Bundle, args: &Args, providers: &Providers) -> anyhow::Result<Vec<Placed>> {
+    let engine = Engine::start(&EngineOptions { dylib: args.ort_lib.clone(), threads: None })?;
+    Ok(placements(bundle, &engine, providers, args.size)?)
+}
+
+fn tell_placements(placements: &[Placed], printer: &Printer) -> anyhow::Result<()> {
+    let mut table = Table::new([
+        ("network", Align::Left),
+        ("graph", Align::Left),
+        ("provider", Align::Left),
+        ("nodes", Align::Right),
+        ("pieces", Align::Right),
+    ]);
+    for Placed { component, expert, graph, placement, .. } in placements {
+        let mut network = (*component).to_owned();
+        network += &expert.iter().map(|expert| format!(" {expert}")).collect::<String>();
+        for Share { provider, nodes, pieces, .. } in placement.shares() {
+            let (network, graph) = (std::mem::take(&mut network), graph.clone());
+            table.row([network, graph, provider.clone(), nodes.to_string(), pieces.to_string()]);
+        }
+    }
+    printer.line("")?;
+    printer.table(&table)?;
+    for Placed { graph, placement, .. } in placements {
+        // What the first one leaves is what people want to know.
+        for Share { provider, operators, .. } in placement.shares().iter().skip(1) {
+            let operators: Vec<_> = operators.iter().map(|(name, count)| format!("{count} {name}")).collect();
+            printer.note(format_args!("{graph}: {provider} computes {}", operators.join(", ")));
+        }
+    }
+    Ok(())
+}
+
+fn tell(inspection: &Inspection, printer: &Printer) -> anyhow::Result<()> {
     let Inspection { name, producer, default_size, size_multiple, prediction_type, .. } = inspection;
     let sampler = inspection.sampler.map_or("a sampler that is not known".to_owned(), |sampler| sampler.to_string());
     let mut lines = vec![

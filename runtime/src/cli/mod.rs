@@ -10,6 +10,7 @@ mod inspect;
 mod names;
 mod output;
 mod prompts;
+mod provider;
 #[cfg(feature = "hub")]
 mod pull;
 mod route;
@@ -20,6 +21,8 @@ use clap::{Parser, Subcommand};
 use pleach_console::{CompletionArgs, ConsoleArgs, ExitCode, completions, run_classified};
 use pleach_runtime::{bundle, pipeline};
 use std::ffi::OsString;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+use std::io::{self, Write as _};
 
 /// Draw pictures with ONNX bundles, on any device.
 #[derive(Parser)]
@@ -58,7 +61,7 @@ enum Command {
 /// Runs the program.
 pub fn main() -> std::process::ExitCode {
     let Cli { console, command } = Cli::parse();
-    run_classified(&console, classify, |printer| match command {
+    let code = run_classified(&console, classify, |printer| match command {
         Command::Generate(args) => generate::run(&args, printer),
         Command::Route(args) => route::run(&args, printer),
         Command::Bench(args) => bench::run(&args, printer),
@@ -72,7 +75,19 @@ pub fn main() -> std::process::ExitCode {
             Ok(ExitCode::Done)
         }
         Command::External(words) => external::run(&console, &words),
-    })
+    });
+    divert_what_is_left();
+    code
+}
+
+/// Sends to standard error what C's standard output still holds. QNN's emulator writes there, where results go, and C keeps it until
+/// the program ends.
+fn divert_what_is_left() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    if io::stdout().flush().is_ok() {
+        // SAFETY: both are numbers, and nothing of ours is written to either from here on.
+        unsafe { libc::dup2(libc::STDERR_FILENO, libc::STDOUT_FILENO) };
+    }
 }
 
 /// Exit codes of the library's errors; every other error is one of usage.

@@ -1,7 +1,8 @@
 //! What can go wrong between a graph file and its results.
 
-use super::{Declared, LibraryError, graph::GraphError};
+use super::{Declared, LibraryError, ProviderError, ProviderKind, graph::GraphError};
 use pleach_model::{files, tensor::Dtype};
+use std::path::PathBuf;
 
 /// Result of this module.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -17,6 +18,22 @@ pub enum Error {
     /// There is one ONNX Runtime in a process, and it was started with other options.
     #[error("ONNX Runtime runs already with other options: {running}; asked for: {asked}")]
     Started { running: String, asked: String },
+    /// A list of providers that says nothing sensible.
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
+    /// A provider that is neither in the library nor where plug-ins are looked for.
+    #[error(
+        "ONNX Runtime {version} ({}) has no provider {provider}; it has: {}\n\
+         name one of these, a library that has it with --ort-lib or {provider}:library=FILE, or do without it with --allow-fallback",
+        library.display(), offered.iter().map(|offer| offer.name()).collect::<Vec<_>>().join(", ")
+    )]
+    NoProvider { provider: ProviderKind, version: String, library: PathBuf, offered: Vec<ProviderKind> },
+    /// A plug-in that cannot be loaded.
+    #[error("{} cannot be loaded as the plug-in for {provider}: {message}", path.display())]
+    Plugin { provider: ProviderKind, path: PathBuf, message: String },
+    /// A provider that is there and does not work.
+    #[error("the provider {provider} cannot be used: {message}")]
+    ProviderFailed { provider: ProviderKind, message: String },
     /// A graph file that is not opened.
     #[error(transparent)]
     Graph(#[from] GraphError),

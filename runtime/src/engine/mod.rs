@@ -23,6 +23,7 @@ mod error;
 mod graph;
 mod library;
 mod network;
+mod placement;
 mod provider;
 mod rewrite;
 mod session;
@@ -37,7 +38,8 @@ pub use error::{Error, Result};
 pub use graph::{Facts, GraphError, GraphFile, Listed};
 pub use library::{Attempt, LIBRARY_VARIABLE, Library, LibraryError, OLDEST_MINOR_VERSION, Place};
 pub use network::{Network, NetworkOptions};
-pub use provider::Provider;
+pub use placement::{Placement, Share};
+pub use provider::{Offered, Provider, ProviderError, ProviderKind, Providers, Source};
 pub use telemetry::disable_telemetry;
 pub use tensor::{Data, Element, Slice, Tensor, TensorRef};
 
@@ -85,6 +87,7 @@ struct Started {
     options: EngineOptions,
     dylib: Library,
     environment: Environment,
+    plugins: provider::Plugins,
 }
 
 /// ONNX Runtime can be started once, and stays until the process ends.
@@ -120,7 +123,12 @@ impl Engine {
             Ok(environment)
         };
         let environment = start().map_err(network::failure(&dylib.path.to_string_lossy(), "start", None))?;
-        let started = Self(Arc::new(Started { options: options.clone(), dylib, environment }));
+        let started = Self(Arc::new(Started {
+            options: options.clone(),
+            dylib,
+            environment,
+            plugins: provider::Plugins::default(),
+        }));
         Ok(engine.insert(started).clone())
     }
 
@@ -134,13 +142,37 @@ impl Engine {
         ort::info()
     }
 
-    /// ONNX Runtime's names of the execution providers that the library was built with. One of them may still lack its own
-    /// libraries or its device.
+    /// The providers that can be asked for: those that the library was built with, and plug-ins that lie where they are looked
+    /// for. One of them may still lack its own libraries or its device, which [`try_provider`](Self::try_provider) tells.
     ///
     /// # Errors
     /// [`Error::Runtime`].
-    pub fn providers(&self) -> Result<Vec<String>> {
-        provider::available().map_err(network::failure("the library", "list its providers", None))
+    pub fn offered(&self) -> Result<Vec<Offered>> {
+        provider::offered(self)
+    }
+
+    /// Loads what a provider needs, without opening a graph.
+    ///
+    /// # Errors
+    /// [`Error::NoProvider`], [`Error::Plugin`], [`Error::ProviderFailed`].
+    pub fn try_provider(&self, provider: &Provider) -> Result<()> {
+        let providers = Providers::new(vec![provider.clone()])?;
+        let builder = ort::session::Session::builder(self.environment());
+        let builder = builder.map_err(network::failure("the library", "make a session", None))?;
+        provider::add(self, builder, &provider::choose(self, &providers)?).map(drop)
+    }
+
+    /// The same providers, which are all there. Where fallback is allowed, those that are missing are left out, and the log says
+    /// so.
+    ///
+    /// # Errors
+    /// [`Error::NoProvider`], [`Error::Plugin`].
+    pub fn check(&self, providers: &Providers) -> Result<Providers> {
+        let mut providers = providers.clone();
+        loop {
+            let Err(error) = provider::choose(self, &providers) else { return Ok(providers) };
+            providers = providers.without_blamed(error)?;
+        }
     }
 
     /// A switch that stops the networks opened with it.
@@ -157,6 +189,10 @@ impl Engine {
     /// [`Error::Runtime`] where ONNX Runtime refuses it, [`Error::Cancelled`].
     pub fn open(&self, graph: &GraphFile, options: &NetworkOptions) -> Result<Network> {
         Network::open(self, graph, options)
+    }
+
+    fn plugins(&self) -> &provider::Plugins {
+        &self.0.plugins
     }
 
     pub(crate) fn environment(&self) -> &Environment {

@@ -1,8 +1,8 @@
 //! An opened graph, and running it on tensors of any size.
 
 use super::{
-    Bound, Cancellation, Declared, Element, Engine, Error, GraphFile, HostCache, Provider, Result, Tensor, TensorRef,
-    declared::Sizes, session,
+    Bound, Cancellation, Declared, Element, Engine, Error, GraphFile, HostCache, Placement, ProviderKind, Providers,
+    Result, Tensor, TensorRef, declared::Sizes, session,
 };
 use half::{bf16, f16};
 use ort::{
@@ -16,7 +16,7 @@ use std::{borrow::Cow, collections::BTreeMap, fmt, num::NonZeroUsize};
 #[derive(Clone, Debug, Default)]
 pub struct NetworkOptions {
     /// What computes it.
-    pub provider: Provider,
+    pub providers: Providers,
     /// Sizes of named dimensions, for good: providers that compile a graph want all of them, others gain little.
     pub dimensions: BTreeMap<String, usize>,
     /// Threads of its own instead of the engine's.
@@ -34,6 +34,7 @@ pub struct Network {
     pub(super) inputs: Vec<Declared>,
     pub(super) outputs: Vec<Declared>,
     pub(super) cancellation: Option<Cancellation>,
+    placement: Placement,
 }
 
 impl fmt::Debug for Network {
@@ -44,7 +45,16 @@ impl fmt::Debug for Network {
 
 impl Network {
     pub(super) fn open(engine: &Engine, graph: &GraphFile, options: &NetworkOptions) -> Result<Self> {
-        let session = session::open(engine, graph, options)?;
+        let (session, providers) = session::open(engine, graph, options)?;
+        let placement =
+            Placement::of(&session).map_err(failure(graph.name(), "say which provider computes what", None))?;
+        tracing::info!("{}: {placement}", graph.name());
+        for provider in providers.list().iter().filter(|provider| placement.nodes(provider.kind()) == 0) {
+            let (name, total) = (graph.name(), placement.total());
+            if provider.kind() != ProviderKind::Cpu {
+                tracing::warn!("{} computes none of the {total} nodes of {name}", provider.kind());
+            }
+        }
         let fixed = |values: &[Declared]| values.iter().map(|value| value.fixed(&options.dimensions)).collect();
         Ok(Self {
             name: graph.name().to_owned(),
@@ -52,6 +62,7 @@ impl Network {
             inputs: fixed(&graph.facts().inputs),
             outputs: fixed(&graph.facts().outputs),
             cancellation: options.cancellation.clone(),
+            placement,
         })
     }
 
@@ -68,6 +79,11 @@ impl Network {
     /// What it gives.
     pub fn outputs(&self) -> &[Declared] {
         &self.outputs
+    }
+
+    /// Which provider computes how much of it.
+    pub fn placement(&self) -> &Placement {
+        &self.placement
     }
 
     /// Runs it once on all of its inputs, in any order, and returns all of its outputs in the declared order.

@@ -7,9 +7,10 @@
 //! kernels want. Opened from there, without optimisation, the weights stay in the mapped file, and results are bit-identical.
 
 use super::{
-    Cancellation, Engine, GraphFile, NetworkOptions, Provider, Result,
+    Cancellation, Engine, GraphFile, NetworkOptions, Provider, Providers, Result, Source,
     cache::{Entry, GRAPH, Key, WEIGHTS},
     network::failure,
+    placement, provider,
 };
 use crate::onnx::{Message as _, ModelProto};
 use ort::session::{
@@ -22,9 +23,19 @@ use std::{collections::HashSet, fs, path::Path};
 /// possible, see [`loses_packed`].
 const INLINE: &str = "128";
 
-/// Opens the session of a network.
-pub(super) fn open(engine: &Engine, graph: &GraphFile, options: &NetworkOptions) -> Result<Session> {
-    let opening = Opening { engine, graph, options };
+/// Opens the session of a network; with the providers that it has in the end, where fallback is allowed.
+pub(super) fn open(engine: &Engine, graph: &GraphFile, options: &NetworkOptions) -> Result<(Session, Providers)> {
+    let mut providers = engine.check(&options.providers)?;
+    loop {
+        match open_with(engine, graph, options, &providers) {
+            Ok(session) => return Ok((session, providers)),
+            Err(error) => providers = providers.without_blamed(error)?,
+        }
+    }
+}
+
+fn open_with(engine: &Engine, graph: &GraphFile, options: &NetworkOptions, providers: &Providers) -> Result<Session> {
+    let opening = Opening { engine, graph, options, providers, chosen: provider::choose(engine, providers)? };
     let cached = opening.cached().unwrap_or_else(|problem| {
         tracing::warn!("{} is opened without the cache: {problem}", graph.name());
         None
@@ -40,6 +51,8 @@ struct Opening<'a> {
     engine: &'a Engine,
     graph: &'a GraphFile,
     options: &'a NetworkOptions,
+    providers: &'a Providers,
+    chosen: Vec<(&'a Provider, Source)>,
 }
 
 type Problem = Box<dyn std::error::Error + Send + Sync>;
@@ -49,13 +62,13 @@ impl Opening<'_> {
     /// it was cancelled.
     fn cached(&self) -> Result<Option<Session>, Problem> {
         let cache = &self.options.cache;
-        if !cache.takes(self.graph.bytes() + self.graph.weight_bytes()) {
+        // What other providers compile is not in an optimised graph.
+        if !self.providers.is_cpu() || !cache.takes(self.graph.bytes() + self.graph.weight_bytes()) {
             return Ok(None);
         }
         let weights = self.graph.weight_files().map(|file| Ok(cache.digest(file)?.sha256));
         let weights = weights.collect::<Result<Vec<_>>>()?;
-        let NetworkOptions { provider, dimensions, .. } = self.options;
-        let key = Key::new(self.engine, *provider, dimensions, self.graph.sha256(), weights);
+        let key = Key::new(self.engine, self.providers, &self.options.dimensions, self.graph.sha256(), weights);
         if let Some(session) = self.find(&key) {
             return Ok(Some(session));
         }
@@ -138,9 +151,11 @@ impl Opening<'_> {
         more: impl FnOnce(SessionBuilder) -> ort::Result<SessionBuilder>,
     ) -> Result<Session> {
         let cancellation = self.options.cancellation.as_ref();
+        let failed = failure(self.graph.name(), "open it", cancellation);
         let configure = || -> ort::Result<SessionBuilder> {
             let mut builder = Session::builder(self.engine.environment())?
                 .with_optimization_level(optimisation)?
+                .with_config_entry(placement::RECORD, "1")?
                 // Only as what the bytes were checked are they read.
                 .with_config_entry("session.load_model_format", "ONNX")?;
             if let Some(folder) = weights {
@@ -150,19 +165,19 @@ impl Opening<'_> {
             if let Some(threads) = self.options.threads {
                 builder = builder.with_independent_thread_pool()?.with_intra_threads(threads.get())?;
             }
-            more(match self.options.provider {
-                Provider::Cpu => builder,
-            })
-        };
-        let load = |builder: &mut SessionBuilder| builder.commit_from_memory(graph);
-        let open = || {
-            let mut builder = configure()?;
-            match cancellation {
-                None => load(&mut builder),
-                Some(cancellation) => cancellation.while_loading(&mut builder, load),
+            if self.providers.refuse_cpu() {
+                builder = builder.with_disable_cpu_fallback()?;
             }
+            more(builder)
         };
-        open().map_err(failure(self.graph.name(), "open it", cancellation))
+        let builder = configure().map_err(&failed)?;
+        let mut builder = provider::add(self.engine, builder, &self.chosen)?;
+        let load = |builder: &mut SessionBuilder| builder.commit_from_memory(graph);
+        match cancellation {
+            None => load(&mut builder),
+            Some(cancellation) => cancellation.while_loading(&mut builder, load),
+        }
+        .map_err(&failed)
     }
 
     fn is_cancelled(&self) -> bool {

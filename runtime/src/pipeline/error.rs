@@ -1,6 +1,6 @@
 //! What can keep a picture from being drawn.
 
-use super::{Component, SizeError, memory::MemoryError};
+use super::{Component, Size, SizeError, memory::MemoryError};
 use crate::{bundle, engine};
 use pleach_model::{samplers::SamplerError, schedule::ScheduleError, tokenizer};
 
@@ -35,6 +35,16 @@ pub enum Error {
     /// The memory allowed is too little.
     #[error(transparent)]
     Memory(#[from] MemoryError),
+    /// A graph that is made for one size, asked for another.
+    #[error("{graph} is made for pictures of {made} and no others: {asked} needs a bundle whose sizes are open")]
+    FixedSize {
+        /// The graph's file.
+        graph: String,
+        /// The size that it draws.
+        made: Size,
+        /// The size asked for.
+        asked: Size,
+    },
     /// A request without pictures.
     #[error("there is no prompt to draw")]
     NoPrompt,

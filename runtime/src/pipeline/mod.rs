@@ -21,8 +21,10 @@ mod error;
 mod job;
 mod memory;
 mod networks;
+mod placement;
 mod request;
 mod routing;
+mod shapes;
 mod size;
 #[cfg(test)]
 mod tests;
@@ -31,13 +33,15 @@ mod tiles;
 
 pub use error::{Error, Result};
 pub use memory::MemoryError;
+pub use placement::{Placed, placements};
 pub use request::{Component, Drawn, Event, Observer, Picture, Request};
 pub use routing::Router;
+pub(crate) use shapes::Shapes;
 pub use size::{Size, SizeError};
 
 use crate::{
     bundle::Bundle,
-    engine::{Engine, HostCache},
+    engine::{Engine, HostCache, Providers},
     image::Image,
     png::{Model, Recipe, Software},
 };
@@ -62,6 +66,8 @@ pub struct Options {
     pub max_resident: Option<NonZeroUsize>,
     /// The most memory that the process may take, in bytes.
     pub max_memory: Option<u64>,
+    /// What computes the networks. The router, which is small, is always the CPU's.
+    pub providers: Providers,
     /// Where the optimised graphs are kept for the next time.
     pub cache: HostCache,
 }
@@ -118,6 +124,8 @@ impl Pipeline {
     ) -> Result<(), E> {
         let job = Job::new(&self.bundle, request)?;
         let plan = self.plan(&job)?;
+        let [_, _, height, width] = job.latents;
+        self.networks.prepare(Shapes::new(&self.bundle, [height, width], plan.tiling.tile()))?;
         let round = if plan.turns { request.batch.max(PER_TURN) } else { request.batch };
         let mut before = 0;
         for (expert, pictures) in self.by_expert(request, &plan, observer)? {
@@ -189,6 +197,7 @@ impl Pipeline {
             software: Software {
                 pleach: env!("CARGO_PKG_VERSION").to_owned(),
                 onnxruntime: self.runtime_version.clone(),
+                providers: self.networks.provider_names(),
             },
         };
         Ok(request.pictures.iter().enumerate().map(recipe).collect())

@@ -4,13 +4,14 @@ use super::{
     Component, Event, Observer, Options, Result,
     memory::{Footprint, Needs},
     routing::Router,
+    shapes::Shapes,
 };
 use crate::{
     bundle::{Bundle, GraphEntry},
     engine::{Engine, GraphFile, Network, NetworkOptions},
 };
 use pleach_model::manifest::{Flavour, Precision};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Debug)]
 pub(super) struct Networks {
@@ -25,6 +26,8 @@ pub(super) struct Networks {
     recent: Vec<usize>,
     /// None where the caller has chosen the expert, or the bundle has no router.
     router: Option<Router>,
+    /// What networks that are open, or that are opened next, are run on.
+    shapes: Option<Shapes>,
 }
 
 #[derive(Debug)]
@@ -39,16 +42,25 @@ struct Slot {
     network: Option<Network>,
 }
 
+/// What a network is opened with.
+struct Opening<'a> {
+    engine: &'a Engine,
+    folder: &'a Path,
+    options: &'a NetworkOptions,
+    shapes: Option<&'a Shapes>,
+}
+
 impl Networks {
     /// Checks the graphs and their weights; of several experts only that they are there. Nothing is opened.
     pub fn check(engine: &Engine, bundle: &Bundle, options: &Options) -> Result<Self> {
-        let network = NetworkOptions { cache: options.cache.clone(), ..NetworkOptions::default() };
+        let on_cpu = NetworkOptions { cache: options.cache.clone(), ..NetworkOptions::default() };
+        let network = NetworkOptions { providers: engine.check(&options.providers)?, ..on_cpu.clone() };
         let router = match options.expert {
-            None => Router::open(bundle, engine, &network)?,
+            None => Router::open(bundle, engine, &on_cpu)?,
             Some(_) => None,
         };
         let slot = |component, expert: Option<&str>| {
-            let entry = bundle.graph(component, expert)?;
+            let entry = bundle.graph_of(component, expert, network.providers.flavours())?;
             Slot::check(bundle, entry, expert.map(str::to_owned), expert.is_some() && router.is_some(), &network)
         };
         let experts = match &router {
@@ -71,7 +83,32 @@ impl Networks {
             recent: Vec::new(),
             router,
             options: network,
+            shapes: None,
         })
+    }
+
+    /// Gets ready for tensors of these shapes. Networks that were compiled for others are closed.
+    ///
+    /// # Errors
+    /// [`Error::FixedSize`](super::Error::FixedSize) where a graph takes no such tensors.
+    pub fn prepare(&mut self, shapes: Shapes) -> Result<()> {
+        let drawing = [(Component::TextEncoder, &self.text_encoder), (Component::VaeDecoder, &self.vae_decoder)];
+        let experts = self.experts.iter().map(|slot| (Component::Unet, slot));
+        for (component, slot) in drawing.into_iter().chain(experts) {
+            slot.graph.as_ref().map_or(Ok(()), |graph| shapes.check(component, graph))?;
+        }
+        if self.options.providers.want_fixed_sizes() && self.shapes.as_ref().is_some_and(|before| *before != shapes) {
+            self.close_all_but(Component::Router, None);
+        }
+        self.shapes = Some(shapes);
+        Ok(())
+    }
+
+    /// The providers in their order, where they are not the CPU alone.
+    pub fn provider_names(&self) -> Vec<String> {
+        let providers = &self.options.providers;
+        let names = providers.list().iter().map(|provider| provider.kind().to_string());
+        names.filter(|_| !providers.is_cpu()).collect()
     }
 
     /// Name of an expert; none for a plain pipeline.
@@ -96,7 +133,13 @@ impl Networks {
         if alone {
             self.close_all_but(Component::TextEncoder, None);
         }
-        self.text_encoder.open(Component::TextEncoder, &self.folder, &self.engine, &self.options, observer)
+        let opening = Opening {
+            engine: &self.engine,
+            folder: &self.folder,
+            options: &self.options,
+            shapes: self.shapes.as_ref(),
+        };
+        self.text_encoder.open(Component::TextEncoder, &opening, observer)
     }
 
     /// The decoder, as [`text_encoder`](Self::text_encoder).
@@ -104,7 +147,13 @@ impl Networks {
         if alone {
             self.close_all_but(Component::VaeDecoder, None);
         }
-        self.vae_decoder.open(Component::VaeDecoder, &self.folder, &self.engine, &self.options, observer)
+        let opening = Opening {
+            engine: &self.engine,
+            folder: &self.folder,
+            options: &self.options,
+            shapes: self.shapes.as_ref(),
+        };
+        self.vae_decoder.open(Component::VaeDecoder, &opening, observer)
     }
 
     /// The router, where prompts are routed.
@@ -136,7 +185,13 @@ impl Networks {
         self.recent.push(expert);
         // A router names one of the experts, see its outputs' check.
         let last = self.experts.len().saturating_sub(1);
-        self.experts[expert.min(last)].open(Component::Unet, &self.folder, &self.engine, &self.options, observer)
+        let opening = Opening {
+            engine: &self.engine,
+            folder: &self.folder,
+            options: &self.options,
+            shapes: self.shapes.as_ref(),
+        };
+        self.experts[expert.min(last)].open(Component::Unet, &opening, observer)
     }
 
     fn close_all_but(&mut self, component: Component, expert: Option<usize>) {
@@ -191,9 +246,7 @@ impl Slot {
     fn open(
         &mut self,
         component: Component,
-        folder: &std::path::Path,
-        engine: &Engine,
-        options: &NetworkOptions,
+        opening: &Opening<'_>,
         observer: &mut dyn Observer,
     ) -> Result<&mut Network> {
         let network = match self.network.take() {
@@ -203,6 +256,7 @@ impl Slot {
                     component,
                     expert: self.name.as_deref().filter(|_| self.is_one_of_several),
                 });
+                let Opening { engine, folder, options, shapes } = *opening;
                 let graph = match &mut self.graph {
                     Some(graph) => graph,
                     unchecked => unchecked.insert(
@@ -210,7 +264,14 @@ impl Slot {
                             .map_err(crate::engine::Error::from)?,
                     ),
                 };
-                engine.open(graph, options)?
+                let mut options = options.clone();
+                if let Some(shapes) = shapes {
+                    shapes.check(component, graph)?;
+                    if options.providers.want_fixed_sizes() {
+                        options.dimensions = shapes.dimensions(component, graph);
+                    }
+                }
+                engine.open(graph, &options)?
             }
         };
         Ok(self.network.insert(network))

@@ -29,7 +29,7 @@ impl Router {
         let Some(manifest) = bundle.manifest().filter(|manifest| manifest.components.router.is_some()) else {
             return Ok(None);
         };
-        let entry = bundle.graph(Component::Router, None)?;
+        let entry = bundle.graph_of(Component::Router, None, options.providers.flavours())?;
         let graph = GraphFile::open(bundle.folder(), &entry.file, entry.listed.as_ref(), &options.cache)
             .map_err(engine::Error::from)?;
         let folder = bundle.folder().join(Component::Router.folder());

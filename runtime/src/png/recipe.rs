@@ -53,6 +53,9 @@ pub struct Software {
     pub pleach: String,
     /// ONNX Runtime's version.
     pub onnxruntime: String,
+    /// Names of the providers in their order, where the CPU did not compute alone: each rounds in its own way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub providers: Vec<String>,
 }
 
 impl Recipe {

@@ -19,7 +19,7 @@ fn recipe(prompt: &str, negative: &str) -> Recipe {
             sha256: "0123456789abcdef".repeat(4).parse().ok(),
             expert: Some("e1".into()),
         },
-        software: Software { pleach: "0.1.0".into(), onnxruntime: "1.30.0".into() },
+        software: Software { pleach: "0.1.0".into(), onnxruntime: "1.30.0".into(), providers: Vec::new() },
     }
 }
 

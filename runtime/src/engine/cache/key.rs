@@ -1,6 +1,6 @@
 //! What an optimised graph depends on.
 
-use crate::engine::{Engine, Provider};
+use crate::engine::{Engine, Provider, Providers};
 use pleach_model::files::Sha256;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ pub(in crate::engine) struct Key<'a> {
     runtime: [&'a str; 2],
     /// Optimisation chooses memory layouts by the processor's instruction sets.
     cpu: Vec<&'static str>,
-    provider: Provider,
+    providers: &'a [Provider],
     dimensions: &'a BTreeMap<String, usize>,
     graph: Sha256,
     weights: Vec<Sha256>,
@@ -25,13 +25,13 @@ pub(in crate::engine) struct Key<'a> {
 impl<'a> Key<'a> {
     pub fn new(
         engine: &'a Engine,
-        provider: Provider,
+        providers: &'a Providers,
         dimensions: &'a BTreeMap<String, usize>,
         graph: Sha256,
         weights: Vec<Sha256>,
     ) -> Self {
         let runtime = [engine.dylib().version.as_str(), engine.build_info()];
-        Self { format: FORMAT, runtime, cpu: cpu_features(), provider, dimensions, graph, weights }
+        Self { format: FORMAT, runtime, cpu: cpu_features(), providers: providers.list(), dimensions, graph, weights }
     }
 
     /// It as text: what an entry holds to tell whose it is.
