@@ -1,5 +1,7 @@
 //! OpenVINO on the CPU, which brings an ONNX Runtime of its own: the small world's networks run on it from end to end.
 
+#![allow(clippy::print_stderr, reason = "says what was measured")]
+
 mod support;
 
 use pleach_runtime::engine::{Engine, EngineOptions, ProviderKind, Providers};
@@ -26,7 +28,7 @@ fn the_unet_runs_whole() {
     for timestep in [981.0, 21.0] {
         let expected = predict(&mut on_cpu, &bundle, timestep);
         let error = relative_rms(&predict(&mut on_openvino, &bundle, timestep), &expected);
-        println!("timestep {timestep}: {placement}, {error:.1e} from the CPU");
+        eprintln!("timestep {timestep}: {placement}, {error:.1e} from the CPU");
         assert!(error > 0.0 && error < 1e-5, "timestep {timestep}: {error}");
     }
 }
@@ -41,7 +43,7 @@ fn pictures_of_two_sizes_are_drawn() {
     for size in ["64x64", "96x64", "64x64"] {
         let [found, expected] = [&mut on_openvino, &mut on_cpu].map(|pipeline| draw(pipeline, size, 8, 5.0));
         let error = relative_rms(&found, &expected);
-        println!("a picture of {size}: {:.3} % from the CPU", 100.0 * error);
+        eprintln!("a picture of {size}: {:.3} % from the CPU", 100.0 * error);
         assert!(error < 0.005, "{size}: {error}");
     }
 }

@@ -1,5 +1,7 @@
 //! Qualcomm's HTP, emulated: the small world's networks run on it from end to end, in 16 bits, and agree with the CPU.
 
+#![allow(clippy::print_stderr, reason = "says what was measured")]
+
 mod support;
 
 use pleach_runtime::engine::{Engine, EngineOptions, ProviderKind, Providers};
@@ -24,7 +26,7 @@ fn the_unet_runs_whole_on_the_emulator() {
     let mut on_cpu = unet(&bundle, &engine, &Providers::default());
     for timestep in [981.0, 21.0] {
         let error = relative_rms(&predict(&mut on_qnn, &bundle, timestep), &predict(&mut on_cpu, &bundle, timestep));
-        println!("timestep {timestep}: {placement}, {:.2} % from the CPU", 100.0 * error);
+        eprintln!("timestep {timestep}: {placement}, {:.2} % from the CPU", 100.0 * error);
         assert!(error > 0.0 && error < 0.003, "timestep {timestep}: {error}");
     }
 }
@@ -36,7 +38,7 @@ fn a_picture_is_drawn_on_the_emulator() {
     let (_folder, bundle) = world();
     let draw = |providers: &Providers| draw(&mut pipeline(&bundle, &engine, providers), "64x64", 3, 1.0);
     let error = relative_rms(&draw(&providers), &draw(&Providers::default()));
-    println!("a picture: {:.2} % from the CPU", 100.0 * error);
+    eprintln!("a picture: {:.2} % from the CPU", 100.0 * error);
     assert!(error > 0.0 && error < 0.02, "{error}");
 }
 
@@ -50,6 +52,6 @@ fn what_would_be_left_to_the_cpu_is_refused() {
     assert!(error.contains("fallback to CPU EP has been explicitly disabled"), "{error}");
     let in_parts = open_unet(&bundle, &engine, &providers.refusing_cpu(false).unwrap(), &[]).unwrap();
     let [on_qnn, on_cpu] = [ProviderKind::Qnn, ProviderKind::Cpu].map(|kind| in_parts.placement().nodes(kind));
-    println!("sizes open: {}", in_parts.placement());
+    eprintln!("sizes open: {}", in_parts.placement());
     assert!(on_qnn > 0 && on_cpu > 0, "{}", in_parts.placement());
 }
