@@ -1,6 +1,6 @@
 //! A request, checked against the bundle that is to draw it.
 
-use super::{Error, Request, Result, Size, SizeError};
+use super::{Error, Request, Result, Size};
 use crate::bundle::Bundle;
 use pleach_model::samplers::{Sampler, SamplerKind};
 
@@ -29,9 +29,6 @@ impl<'r> Job<'r> {
             return Err(Error::Guidance(request.guidance));
         }
         let size = request.size.unwrap_or_else(|| bundle.default_size());
-        if let Some(fixed) = bundle.fixed_size().filter(|fixed| *fixed != size) {
-            return Err(SizeError::Fixed { asked: size, fixed }.into());
-        }
         size.check(bundle.size_multiple())?;
         let factor = bundle.vae().factor();
         let [height, width] = [size.height, size.width].map(|pixels| pixels as usize / factor);

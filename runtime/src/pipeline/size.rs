@@ -31,16 +31,6 @@ pub enum SizeError {
         /// What it must be divisible by.
         multiple: u32,
     },
-    /// Another size than the only one that graphs are for.
-    #[error(
-        "the bundle draws {fixed} alone, not {asked}: it was exported for one size; `pleach export` without --size makes one for all"
-    )]
-    Fixed {
-        /// The size asked for.
-        asked: Size,
-        /// The size there is.
-        fixed: Size,
-    },
     /// A side that is zero or absurd.
     #[error("{side} {pixels} is out of range: from {multiple} to {LONGEST} pixels are possible")]
     Range {

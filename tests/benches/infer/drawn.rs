@@ -15,6 +15,9 @@ use std::path::{Path, PathBuf};
 /// Pictures that the judge looks at together.
 const TOGETHER: usize = 50;
 
+/// The classes that each head finds in each picture.
+type Findings = Vec<Vec<Vec<usize>>>;
+
 /// What became of a bundle's pictures.
 #[derive(Serialize)]
 pub struct Drawn {
@@ -64,7 +67,7 @@ pub fn compare(
     let request = Request { pictures: pictures.collect(), steps, guidance, ..Request::default() };
     let mut judge = Classifier::open(engine, judge)?;
     let heads: Vec<_> = judge.heads().to_vec();
-    let mut first: Option<(Vec<Image>, Vec<Vec<Vec<usize>>>)> = None;
+    let mut first: Option<(Vec<Image>, Findings)> = None;
     let mut all = Vec::new();
     for folder in folders {
         let mut pipeline = Pipeline::open(Bundle::open(folder)?, engine, Options::default())?;
