@@ -101,6 +101,19 @@ pub enum Error {
         /// What divides them.
         factor: usize,
     },
+    /// Something that only ONNX Runtime can do, without it.
+    #[error("files in ONNX Runtime's own format are written by ONNX Runtime, which was not started")]
+    NoRuntime,
+    /// A graph that is too large for ONNX Runtime's own format.
+    #[error(
+        "{file} would have {bytes} bytes, and ONNX Runtime's own format ends at 2 GB: export it in fewer bits, or --only the other networks"
+    )]
+    OrtFormat {
+        /// The file that would be written.
+        file: String,
+        /// Bytes of graph and weights.
+        bytes: u64,
+    },
     /// A family that cannot be read.
     #[error(transparent)]
     Family(#[from] family::Error),

@@ -43,6 +43,14 @@ impl Image {
         self.height
     }
 
+    /// Peak signal-to-noise ratio against a picture of the same size, in decibels; none where they are the same.
+    pub fn psnr(&self, other: &Self) -> Option<f64> {
+        let difference = |(a, b): (&u8, &u8)| (f64::from(*a) - f64::from(*b)).powi(2);
+        let squares: f64 = self.rgb.iter().zip(&other.rgb).map(difference).sum();
+        let mean = squares / self.rgb.len().max(1) as f64;
+        (mean > 0.0).then(|| 10.0 * (255.0 * 255.0 / mean).log10())
+    }
+
     /// Interleaved rows, top first: `3 * width * height` bytes.
     pub fn rgb(&self) -> &[u8] {
         &self.rgb
@@ -58,6 +66,14 @@ impl fmt::Debug for Image {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn decibels_by_hand() {
+        let picture = |value| Image::new(2, 1, vec![value; 6]).unwrap();
+        assert_eq!(picture(7).psnr(&picture(7)), None);
+        // A mean square of 25 under the square of 255.
+        assert!((picture(10).psnr(&picture(15)).unwrap() - 34.151_403_521_958_7).abs() < 1e-9);
+    }
 
     #[test]
     fn planes_to_pixels() {

@@ -215,8 +215,8 @@ impl Inputs {
     }
 }
 
-/// The middle one, or the mean of the two in the middle.
-fn median(seconds: &[f64]) -> f64 {
+/// The middle one, or the mean of the two in the middle; not a number where there is none.
+pub fn median(seconds: &[f64]) -> f64 {
     let mut sorted = seconds.to_vec();
     sorted.sort_by(f64::total_cmp);
     let middle = |i: usize| sorted.get(i).copied().unwrap_or(f64::NAN);
@@ -224,8 +224,8 @@ fn median(seconds: &[f64]) -> f64 {
     if sorted.len().is_multiple_of(2) { (middle(half.wrapping_sub(1)) + middle(half)) / 2.0 } else { middle(half) }
 }
 
-/// The most that was ever resident, as Linux tells it.
-fn peak() -> Option<u64> {
+/// The most of this process that was ever resident, in bytes, mapped files included; none where the system does not tell.
+pub fn peak() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)

@@ -75,6 +75,9 @@ struct Arguments {
     /// What to write
     #[arg(long, value_enum, default_value_t = Written::Bundle)]
     layout: Written,
+    /// Also write every graph with its weights in ONNX Runtime's own format (.ort), for builds for mobile devices; up to 2 GB each
+    #[arg(long)]
+    ort_format: bool,
     /// The pipeline that a family was cut out of, where it is not where the family says: a folder or a Hugging Face id
     #[arg(long, value_name = "CHECKPOINT")]
     base: Option<String>,
@@ -102,7 +105,7 @@ struct Arguments {
     /// Replace a bundle that is there already
     #[arg(long)]
     overwrite: bool,
-    /// ONNX Runtime's library, for --verify and for calibration
+    /// ONNX Runtime's library, for --verify, --ort-format and calibration
     #[arg(long, value_name = "FILE")]
     ort_lib: Option<PathBuf>,
 }
@@ -148,7 +151,8 @@ fn run(arguments: &Arguments, output: &ReportArgs, printer: &Printer) -> anyhow:
     let start = Instant::now();
     let input = input(arguments, printer)?;
     let engine = EngineOptions { dylib: arguments.ort_lib.clone(), ..EngineOptions::default() };
-    let needs_engine = arguments.verify || matches!(arguments.precision, Weights::Int8 | Weights::Int4);
+    let needs_engine =
+        arguments.verify || arguments.ort_format || matches!(arguments.precision, Weights::Int8 | Weights::Int4);
     let options = Options {
         precision: match arguments.precision {
             Weights::F32 => Precision::F32,
@@ -160,6 +164,7 @@ fn run(arguments: &Arguments, output: &ReportArgs, printer: &Printer) -> anyhow:
         experts: arguments.experts.clone(),
         size: arguments.size.map(|size| [size.width as usize, size.height as usize]),
         only: arguments.only.clone(),
+        ort_format: arguments.ort_format,
         layout: match arguments.layout {
             Written::Bundle => Layout::Bundle,
             Written::Triton => Layout::Triton,

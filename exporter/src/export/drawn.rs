@@ -57,17 +57,10 @@ pub(super) fn compare(
         for ((a, b), prompt) in draw(single)?.iter().zip(draw(bundle)?).zip(&prompts) {
             let changed = judge.as_mut().map(|judge| judge.changed(a, &b)).transpose()?.unwrap_or_default();
             let (expert, prompt) = (expert.name.clone(), (*prompt).clone());
-            drawn.push(Drawn { expert, prompt, psnr: psnr(a, &b), changed });
+            drawn.push(Drawn { expert, prompt, psnr: a.psnr(&b), changed });
         }
     }
     Ok(drawn)
-}
-
-/// Of two pictures of 8 bits; none where they are the same.
-fn psnr(a: &Image, b: &Image) -> Option<f64> {
-    let squares = a.rgb().iter().zip(b.rgb()).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum::<f64>();
-    let mean = squares / a.rgb().len().max(1) as f64;
-    (mean > 0.0).then(|| 10.0 * (255.0 * 255.0 / mean).log10())
 }
 
 /// Stops between two steps.
@@ -119,18 +112,5 @@ impl Judge {
         let (a, b) = (self.found(a)?, self.found(b)?);
         let heads = self.config.heads.iter().zip(a.iter().zip(&b));
         Ok(heads.filter(|(_, (a, b))| a != b).map(|(head, _)| head.name.clone()).collect())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn decibels_by_hand() {
-        let picture = |value| Image::new(2, 1, vec![value; 6]).unwrap();
-        assert_eq!(psnr(&picture(7), &picture(7)), None);
-        // A mean square of 25 under the square of 255.
-        assert!((psnr(&picture(10), &picture(15)).unwrap() - 34.151_403_521_958_7).abs() < 1e-9);
     }
 }

@@ -24,9 +24,11 @@ use pleach_model::{
     checkpoint::Bound,
     family::FamilyFolder,
     files::{AtomicFolder, Overwrite, Sha256},
-    manifest::{self, Bundle, Component, Components, Expert, FileEntry, Kind, Precision, Producer, Provenance, Schema},
+    manifest::{
+        self, Bundle, Component, Components, Expert, FileEntry, Flavour, Kind, Precision, Producer, Provenance, Schema,
+    },
 };
-use pleach_runtime::engine::Engine;
+use pleach_runtime::engine::{self, Engine, GraphFile, HostCache};
 use source::{ExpertPart, NAME, Part, Source};
 use std::{
     collections::HashMap,
@@ -34,6 +36,9 @@ use std::{
     path::{Path, PathBuf},
     thread,
 };
+
+/// The largest file in ONNX Runtime's own format.
+const ORT_LIMIT: u64 = 2_000_000_000;
 
 /// How a checkpoint is exported.
 #[derive(Clone, Debug)]
@@ -51,6 +56,8 @@ pub struct Options {
     pub only: Option<Vec<String>>,
     /// What is written.
     pub layout: Layout,
+    /// Whether the portable graphs are written in ONNX Runtime's own format as well, with their weights (`unet/model.ort`).
+    pub ort_format: bool,
     /// Whether a bundle that is there already is replaced.
     pub overwrite: bool,
     /// Whether every graph is compared with the reference, and pictures with those in single precision.
@@ -84,6 +91,7 @@ impl Default for Options {
             size: None,
             only: None,
             layout: Layout::Bundle,
+            ort_format: false,
             overwrite: false,
             verify: false,
             pictures: 4,
@@ -204,7 +212,14 @@ pub fn export(input: &Input, bundle: &Path, options: &Options, watch: &dyn Watch
     let calibrated = quantizing::calibrate(&source, &tensors, &mut plans, bundle, options, watch)?;
     // Files of a repository lie in folders of their own, so that nothing can be shared.
     let jobs = jobs(&source, &tensors, plans, options.layout == Layout::Bundle)?;
-    let (outcomes, manifest) = write(&source, &jobs, folder.path(), watch)?;
+    let (outcomes, mut manifest) = write(&source, &jobs, folder.path(), watch)?;
+    if options.ort_format {
+        let files = convert(&outcomes, options, folder.path(), watch)?;
+        if let Some(manifest) = &mut manifest {
+            manifest.files.extend(files);
+            manifest.write(folder.path())?;
+        }
+    }
     let (mut differences, mut drawn) = (Vec::new(), Vec::new());
     if let Some(engine) = options.verifier() {
         watch.begin(Stage::Verifying);
@@ -243,6 +258,27 @@ pub fn export(input: &Input, bundle: &Path, options: &Options, watch: &dyn Watch
         None => What::Networks(outcomes.into_iter().flat_map(|outcome| outcome.components).collect()),
     };
     Ok(Exported { folder, what, differences, drawn, calibrated })
+}
+
+/// Writes the portable graphs of networks with their weights in ONNX Runtime's own format, and lists what was written.
+fn convert(outcomes: &[Outcome], options: &Options, root: &Path, watch: &dyn Watch) -> Result<Vec<FileEntry>> {
+    let engine = options.engine.as_ref().ok_or(Error::NoRuntime)?;
+    let mut files = Vec::new();
+    for (_, component) in outcomes.iter().flat_map(|outcome| &outcome.components) {
+        let Some(graph) = component.graph(Flavour::Portable) else { continue };
+        let file = format!("{}.ort", graph.file.trim_end_matches(".onnx"));
+        let bytes = graph.bytes + component.weights.iter().map(|entry| entry.bytes).sum::<u64>();
+        if bytes > ORT_LIMIT {
+            return Err(Error::OrtFormat { file, bytes });
+        }
+        let opened = GraphFile::open(root, &graph.file, None, &HostCache::off()).map_err(engine::Error::from)?;
+        engine.convert(&opened, &root.join(&file))?;
+        files.push(FileEntry::of(root, file)?);
+        if watch.interrupted() {
+            return Err(Error::Interrupted);
+        }
+    }
+    Ok(files)
 }
 
 /// A folder beside the bundle that is gone in the end.

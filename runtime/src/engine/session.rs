@@ -46,6 +46,20 @@ fn open_with(engine: &Engine, graph: &GraphFile, options: &NetworkOptions, provi
     }
 }
 
+/// Writes a graph with all its weights in ONNX Runtime's own format to `to`, optimised in ways that no processor's layouts are part of.
+pub(super) fn convert(engine: &Engine, graph: &GraphFile, to: &Path) -> Result<()> {
+    let (options, providers) = (NetworkOptions::default(), Providers::default());
+    let chosen = provider::choose(engine, &providers)?;
+    let opening = Opening { engine, graph, options: &options, providers: &providers, chosen };
+    let (bytes, folder) = graph.contents()?;
+    let session = opening.session(GraphOptimizationLevel::Level2, &bytes, folder, |builder| {
+        Ok(builder.with_optimized_model_path(to)?.with_config_entry("session.save_model_format", "ORT")?)
+    })?;
+    drop(session);
+    return_memory();
+    Ok(())
+}
+
 /// One network that is being opened.
 struct Opening<'a> {
     engine: &'a Engine,

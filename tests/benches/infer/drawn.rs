@@ -88,7 +88,7 @@ pub fn compare(
             }
         }
         let (base, known) = first.get_or_insert_with(|| (images.clone(), found.clone()));
-        let mut psnr: Vec<f64> = base.iter().zip(&images).map(|(a, b)| decibels(a, b)).collect();
+        let mut psnr: Vec<f64> = base.iter().zip(&images).map(|(a, b)| a.psnr(b).unwrap_or(f64::INFINITY)).collect();
         psnr.sort_by(f64::total_cmp);
         let agreement = heads.iter().enumerate().map(|(i, head)| Agreement {
             head: head.name.clone(),
@@ -98,10 +98,4 @@ pub fn compare(
         all.push(Drawn { psnr, agreement: agreement.collect() });
     }
     Ok(all)
-}
-
-fn decibels(a: &Image, b: &Image) -> f64 {
-    let squares: f64 = a.rgb().iter().zip(b.rgb()).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum();
-    let mean = squares / a.rgb().len().max(1) as f64;
-    if mean > 0.0 { 10.0 * (255.0 * 255.0 / mean).log10() } else { f64::INFINITY }
 }
