@@ -64,7 +64,11 @@ fn node_in(builder: &mut Builder, node: &Node, quantized: Option<Quantized>) -> 
         Some(quantized) => quantized::lower(builder, node, quantized),
         None => rules::lower(builder, node),
     };
-    name.map_err(|reason| Error::Lowering { path: node.path.to_string(), op: node.op.name(), reason })
+    name.map_err(|reason| failed(node, reason))
+}
+
+fn failed(node: &Node, reason: String) -> Error {
+    Error::Lowering { path: node.path.to_string(), op: node.op.name(), reason }
 }
 
 /// The model that a builder has put together, with more outputs than the graph declares.

@@ -1,6 +1,6 @@
 //! A graph that tells what goes through it: for calibration. It has one output more, [`PROBE`].
 
-use super::{About, Target, builder::Builder, finish, layout::Layout, node_in};
+use super::{About, Target, builder::Builder, failed, finish, layout::Layout, node_in};
 use crate::{
     error::Result,
     graph::{Graph, Node},
@@ -47,8 +47,8 @@ pub fn lower(graph: &Graph, layout: &Layout, target: &Target, probe: Probe<'_>, 
         if told.contains(&i) {
             match probe {
                 Probe::Ranges => {
-                    let input = node.inputs.first().map(|&input| b.operand(input)).transpose();
-                    let input = input.unwrap_or_default().unwrap_or_default();
+                    let input = node.inputs.first().map_or(Err("an operand is missing".into()), |&id| b.operand(id));
+                    let input = input.map_err(|reason| failed(node, reason))?;
                     for value in [input.as_str(), &name] {
                         for op in ["ReduceMin", "ReduceMax"] {
                             numbers.push(one(b, op, value));
