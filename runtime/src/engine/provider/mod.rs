@@ -33,13 +33,13 @@ const LIBRARY_OPTION: &str = "library";
 pub struct Provider {
     kind: ProviderKind,
     options: BTreeMap<String, String>,
-    library: Option<PathBuf>,
+    dylib: Option<PathBuf>,
 }
 
 impl Provider {
     /// The provider with its own defaults.
     pub fn new(kind: ProviderKind) -> Self {
-        Self { kind, options: BTreeMap::new(), library: None }
+        Self { kind, options: BTreeMap::new(), dylib: None }
     }
 
     /// The same with one option more; `library` names the shared library of a plug-in.
@@ -52,7 +52,7 @@ impl Provider {
             return Err(ProviderError::Value { provider, key: key.to_owned(), value: value.to_owned() });
         }
         let twice = if key == LIBRARY_OPTION && provider != ProviderKind::Cpu {
-            self.library.replace(value.into()).is_some()
+            self.dylib.replace(value.into()).is_some()
         } else if provider.options().contains(&key) {
             self.options.insert(key.to_owned(), value.to_owned()).is_some()
         } else {
@@ -72,8 +72,8 @@ impl Provider {
     }
 
     /// The shared library of the plug-in, where it is named.
-    pub fn library(&self) -> Option<&Path> {
-        self.library.as_deref()
+    pub fn dylib(&self) -> Option<&Path> {
+        self.dylib.as_deref()
     }
 
     /// Whether it compiles a graph for the sizes of its tensors, so that dimensions had better be fixed.

@@ -81,7 +81,7 @@ pub(in crate::engine) fn choose<'p>(engine: &Engine, providers: &'p Providers) -
     let mut chosen = Vec::new();
     let mut offered: Option<Vec<Offered>> = None;
     for provider in providers.list().iter().filter(|provider| provider.kind() != ProviderKind::Cpu) {
-        let source = match provider.library() {
+        let source = match provider.dylib() {
             Some(path) => Source::Plugin(std::path::absolute(path).unwrap_or_else(|_| path.to_owned())),
             None => {
                 let all = match offered.take() {

@@ -63,9 +63,9 @@ impl fmt::Display for Provider {
     /// As [`Provider::list`] reads it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.kind.fmt(f)?;
-        let library = self.library.iter().map(|path| (LIBRARY_OPTION, path.to_string_lossy()));
+        let dylib = self.dylib.iter().map(|path| (LIBRARY_OPTION, path.to_string_lossy()));
         let options = self.options.iter().map(|(key, value)| (key.as_str(), value.into()));
-        for (i, (key, value)) in library.chain(options).enumerate() {
+        for (i, (key, value)) in dylib.chain(options).enumerate() {
             write!(f, "{}{key}={}", if i == 0 { ':' } else { ',' }, value.replace(',', ",,"))?;
         }
         Ok(())

@@ -23,7 +23,7 @@ fn lists_are_read_as_they_are_written() {
     assert_eq!(list[0].options()["trt_profile_min_shapes"], "sample:1x4x8x8,timestep:1");
     assert_eq!(list[0].options()["trt_fp16_enable"], "1");
     let path = Provider::list("qnn:library=C:\\a,,b\\q=1.dll,soc_model=57").unwrap();
-    assert_eq!(path[0].library(), Some(Path::new("C:\\a,b\\q=1.dll")));
+    assert_eq!(path[0].dylib(), Some(Path::new("C:\\a,b\\q=1.dll")));
     for text in [shapes, "qnn:library=C:\\a,,b\\q=1.dll,soc_model=57", "coreml:ModelFormat=MLProgram"] {
         let again: Vec<_> = written(text).iter().flat_map(|text| Provider::list(text).unwrap()).collect();
         assert_eq!(again, Provider::list(text).unwrap(), "{text}");
