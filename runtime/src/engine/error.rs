@@ -64,6 +64,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether a graph's file is not what its manifest says: a question of integrity, not of usage.
+    pub fn is_integrity(&self) -> bool {
+        matches!(self, Self::Graph(GraphError::Size { .. } | GraphError::Hash { .. }))
+    }
+
     pub(super) fn unknown(network: &str, kind: &'static str, name: &str, declared: &[Declared]) -> Self {
         Self::Name {
             network: network.to_owned(),

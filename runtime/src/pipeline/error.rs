@@ -84,9 +84,7 @@ impl Error {
     pub fn is_integrity(&self) -> bool {
         match self {
             Self::Bundle(error) => error.is_integrity(),
-            Self::Engine(engine::Error::Graph(error)) => {
-                matches!(error, engine::GraphError::Size { .. } | engine::GraphError::Hash { .. })
-            }
+            Self::Engine(error) => error.is_integrity(),
             _ => false,
         }
     }
