@@ -11,13 +11,11 @@ use crate::{
     engine::{Engine, GraphFile, Network, NetworkOptions},
 };
 use pleach_model::manifest::{Flavour, Precision};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 #[derive(Debug)]
 pub(super) struct Networks {
-    engine: Engine,
-    options: NetworkOptions,
-    folder: PathBuf,
+    opening: Opening,
     text_encoder: Slot,
     vae_decoder: Slot,
     /// In the order of the bundle; one where the caller has chosen it.
@@ -26,8 +24,6 @@ pub(super) struct Networks {
     recent: Vec<usize>,
     /// None where the caller has chosen the expert, or the bundle has no router.
     router: Option<Router>,
-    /// What networks that are open, or that are opened next, are run on.
-    shapes: Option<Shapes>,
 }
 
 #[derive(Debug)]
@@ -43,11 +39,13 @@ struct Slot {
 }
 
 /// What a network is opened with.
-struct Opening<'a> {
-    engine: &'a Engine,
-    folder: &'a Path,
-    options: &'a NetworkOptions,
-    shapes: Option<&'a Shapes>,
+#[derive(Debug)]
+struct Opening {
+    engine: Engine,
+    folder: PathBuf,
+    options: NetworkOptions,
+    /// What networks that are open, or that are opened next, are run on.
+    shapes: Option<Shapes>,
 }
 
 impl Networks {
@@ -75,15 +73,17 @@ impl Networks {
         let [text_encoder, vae_decoder] =
             [Component::TextEncoder, Component::VaeDecoder].map(|component| slot(component, None));
         Ok(Self {
-            engine: engine.clone(),
-            folder: bundle.folder().to_owned(),
+            opening: Opening {
+                engine: engine.clone(),
+                folder: bundle.folder().to_owned(),
+                options: network,
+                shapes: None,
+            },
             text_encoder: text_encoder?,
             vae_decoder: vae_decoder?,
             experts,
             recent: Vec::new(),
             router,
-            options: network,
-            shapes: None,
         })
     }
 
@@ -97,16 +97,18 @@ impl Networks {
         for (component, slot) in drawing.into_iter().chain(experts) {
             slot.graph.as_ref().map_or(Ok(()), |graph| shapes.check(component, graph))?;
         }
-        if self.options.providers.want_fixed_sizes() && self.shapes.as_ref().is_some_and(|before| *before != shapes) {
+        if self.opening.options.providers.want_fixed_sizes()
+            && self.opening.shapes.as_ref().is_some_and(|before| *before != shapes)
+        {
             self.close_all_but(Component::Router, None);
         }
-        self.shapes = Some(shapes);
+        self.opening.shapes = Some(shapes);
         Ok(())
     }
 
     /// The providers in their order, where they are not the CPU alone.
     pub fn provider_names(&self) -> Vec<String> {
-        let providers = &self.options.providers;
+        let providers = &self.opening.options.providers;
         let names = providers.list().iter().map(|provider| provider.kind().to_string());
         names.filter(|_| !providers.is_cpu()).collect()
     }
@@ -133,13 +135,7 @@ impl Networks {
         if alone {
             self.close_all_but(Component::TextEncoder, None);
         }
-        let opening = Opening {
-            engine: &self.engine,
-            folder: &self.folder,
-            options: &self.options,
-            shapes: self.shapes.as_ref(),
-        };
-        self.text_encoder.open(Component::TextEncoder, &opening, observer)
+        self.text_encoder.open(Component::TextEncoder, &self.opening, observer)
     }
 
     /// The decoder, as [`text_encoder`](Self::text_encoder).
@@ -147,13 +143,7 @@ impl Networks {
         if alone {
             self.close_all_but(Component::VaeDecoder, None);
         }
-        let opening = Opening {
-            engine: &self.engine,
-            folder: &self.folder,
-            options: &self.options,
-            shapes: self.shapes.as_ref(),
-        };
-        self.vae_decoder.open(Component::VaeDecoder, &opening, observer)
+        self.vae_decoder.open(Component::VaeDecoder, &self.opening, observer)
     }
 
     /// The router, where prompts are routed.
@@ -185,13 +175,7 @@ impl Networks {
         self.recent.push(expert);
         // A router names one of the experts, see its outputs' check.
         let last = self.experts.len().saturating_sub(1);
-        let opening = Opening {
-            engine: &self.engine,
-            folder: &self.folder,
-            options: &self.options,
-            shapes: self.shapes.as_ref(),
-        };
-        self.experts[expert.min(last)].open(Component::Unet, &opening, observer)
+        self.experts[expert.min(last)].open(Component::Unet, &self.opening, observer)
     }
 
     fn close_all_but(&mut self, component: Component, expert: Option<usize>) {
@@ -243,12 +227,7 @@ impl Slot {
         }
     }
 
-    fn open(
-        &mut self,
-        component: Component,
-        opening: &Opening<'_>,
-        observer: &mut dyn Observer,
-    ) -> Result<&mut Network> {
+    fn open(&mut self, component: Component, opening: &Opening, observer: &mut dyn Observer) -> Result<&mut Network> {
         let network = match self.network.take() {
             Some(network) => network,
             None => {
@@ -256,7 +235,7 @@ impl Slot {
                     component,
                     expert: self.name.as_deref().filter(|_| self.is_one_of_several),
                 });
-                let Opening { engine, folder, options, shapes } = *opening;
+                let Opening { engine, folder, options, shapes } = opening;
                 let graph = match &mut self.graph {
                     Some(graph) => graph,
                     unchecked => unchecked.insert(
