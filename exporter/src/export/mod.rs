@@ -238,14 +238,15 @@ pub fn export(input: &Input, bundle: &Path, options: &Options, watch: &dyn Watch
                 }
             }
         }
-        if options.precision != Precision::F32 && options.pictures > 0 {
+        if options.precision != Precision::F32
+            && options.pictures > 0
+            && let Some(manifest) = &manifest
+        {
             let single = AtomicFolder::create(&beside(bundle, "single"), Overwrite::Never)?;
             let plans = plan_all(&source, Precision::F32, latents)?;
             write(&source, &self::jobs(&source, &tensors, plans, true)?, single.path(), watch)?;
             watch.begin(Stage::Drawing);
-            if let Some(manifest) = &manifest {
-                drawn = drawn::compare(engine, [single.path(), folder.path()], manifest, options, watch)?;
-            }
+            drawn = drawn::compare(engine, [single.path(), folder.path()], manifest, options, watch)?;
         }
     }
     if let (Layout::Triton, Some(manifest)) = (options.layout, &manifest) {
