@@ -1,5 +1,7 @@
 //! Routes, samples and decodes ONNX bundles with ONNX Runtime.
 
+#[cfg(feature = "cli")]
+pub mod args;
 pub mod bundle;
 pub mod coverage;
 pub mod doctor;

@@ -1,9 +1,9 @@
 //! `pleach bench`: how fast a bundle draws on this machine.
 
-use super::{provider::ProviderArgs, source};
 use anyhow::{Context, bail};
 use pleach_console::{Align, ExitCode, Printer, ReportArgs, Table, human};
 use pleach_runtime::{
+    args::{ProviderArgs, open_bundle},
     bundle::Bundle,
     engine::{CACHE_LIMIT, Engine, EngineOptions, HostCache},
     measure::{Measured, Options, measure},
@@ -73,7 +73,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitCode> {
-    let bundle = source::open(&args.source, printer)?;
+    let bundle = open_bundle(&args.source, printer)?;
     let names: Vec<String> = bundle.experts().into_iter().map(str::to_owned).collect();
     let measured = if args.expert == ALL && names.len() > 1 {
         names.iter().map(|name| alone(name, printer)).collect::<anyhow::Result<Vec<_>>>()?

@@ -1,8 +1,8 @@
 //! `pleach coverage`: how much of a bundle an execution provider takes, told without the provider.
 
-use super::source;
 use pleach_console::{Align, ExitCode, Printer, ReportArgs, Table};
 use pleach_runtime::{
+    args::open_bundle,
     coverage::{self, Coverage, NetworkCoverage, Target},
     engine::{CACHE_LIMIT, Engine, EngineOptions, HostCache},
     pipeline::Size,
@@ -34,7 +34,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitCode> {
-    let bundle = source::open(&args.source, printer)?;
+    let bundle = open_bundle(&args.source, printer)?;
     let engine = Engine::start(&EngineOptions { dylib: args.ort_lib.clone(), threads: None })?;
     let coverage = coverage::examine(&bundle, args.provider, args.size, &engine, &HostCache::of_user(CACHE_LIMIT))?;
     if args.report.json {

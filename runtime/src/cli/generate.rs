@@ -1,13 +1,14 @@
 //! `pleach generate`: from prompts to PNG files.
 
-use super::{output::Output, prompts, provider::ProviderArgs, source, watch::Watch};
+use super::{output::Output, prompts, watch::Watch};
 use anyhow::{Context, bail};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use pleach_console::{ExitCode, Interrupt, Printer, ReportArgs, human};
 use pleach_model::{files, samplers::SamplerKind};
 use pleach_runtime::{
+    args::{ProviderArgs, RuntimeArgs, open_bundle},
     bundle::Bundle,
-    engine::{CACHE_LIMIT, Engine, EngineOptions, HostCache},
+    engine::Engine,
     pipeline::{Drawn, Error, Options, Picture, Pipeline, Request, Size},
     png::{self, Recipe},
 };
@@ -87,31 +88,6 @@ pub struct Args {
     report: ReportArgs,
 }
 
-/// How networks are run.
-#[derive(clap::Args)]
-#[command(next_help_heading = "Runtime options")]
-struct RuntimeArgs {
-    /// Threads to compute with [default: one per core]
-    #[arg(long, value_name = "N")]
-    threads: Option<NonZeroUsize>,
-
-    /// Most memory to take, such as 2GB: opens one network at a time and decodes in tiles where that is needed
-    #[arg(long, value_name = "SIZE", value_parser = super::bytes::parse)]
-    max_memory: Option<u64>,
-
-    /// Most experts to keep open at one time, those used last [default: all, or what --max-memory allows]
-    #[arg(long, value_name = "N")]
-    max_resident: Option<NonZeroUsize>,
-
-    /// Keep nothing on this device that would make the next start faster
-    #[arg(long)]
-    no_cache: bool,
-
-    /// ONNX Runtime to use [default: $ORT_DYLIB_PATH, beside this program, the system's]
-    #[arg(long, value_name = "FILE")]
-    ort_lib: Option<PathBuf>,
-}
-
 /// What `--json` prints.
 #[derive(Serialize)]
 struct Report<'a> {
@@ -137,13 +113,13 @@ pub fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitCode> {
     let mut request = request(args)?;
     let providers = args.provider.providers()?;
     let output = Output::prepare(&args.out, &request.pictures)?;
-    let bundle = source::open(&args.source, printer)?;
+    let bundle = open_bundle(&args.source, printer)?;
     request.check(&bundle)?;
     introduce(&bundle, args.expert.as_deref(), printer);
-    let engine = Engine::start(&EngineOptions { dylib: args.runtime.ort_lib.clone(), threads: args.runtime.threads })?;
-    let cache = if args.runtime.no_cache { HostCache::off() } else { HostCache::of_user(CACHE_LIMIT) };
+    let engine = Engine::start(&args.runtime.engine())?;
     let RuntimeArgs { max_memory, max_resident, .. } = args.runtime;
-    let options = Options { expert: args.expert.clone(), max_resident, max_memory, providers, cache };
+    let options =
+        Options { expert: args.expert.clone(), max_resident, max_memory, providers, cache: args.runtime.cache() };
     let mut pipeline = Pipeline::open(bundle, &engine, options)?;
 
     let recipes = pipeline.recipes(&request)?;

@@ -1,9 +1,9 @@
 //! `pleach inspect`: what a bundle holds, and how a picture was made.
 
-use super::{provider::ProviderArgs, source};
 use pleach_console::{Align, ExitCode, Printer, ReportArgs, Table, human};
 use pleach_model::manifest::Port;
 use pleach_runtime::{
+    args::{ProviderArgs, open_bundle},
     bundle::{Bundle, Inspection, NetworkInspection},
     engine::{Engine, EngineOptions, Providers, Share},
     pipeline::{Placed, Size, placements},
@@ -60,7 +60,7 @@ pub fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitCode> {
         }
     } else {
         let providers = args.provider.providers()?;
-        let bundle = source::open(&args.source, printer)?;
+        let bundle = open_bundle(&args.source, printer)?;
         let inspection = bundle.inspect()?;
         let placements = args.provider.given().then(|| place(&bundle, args, &providers)).transpose()?;
         let placements = placements.as_deref();

@@ -1,7 +1,6 @@
 //! The command line.
 
 mod bench;
-mod bytes;
 mod coverage;
 mod doctor;
 mod external;
@@ -10,11 +9,9 @@ mod inspect;
 mod names;
 mod output;
 mod prompts;
-mod provider;
 #[cfg(feature = "hub")]
 mod pull;
 mod route;
-mod source;
 mod watch;
 
 use clap::{Parser, Subcommand};

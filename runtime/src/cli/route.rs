@@ -1,9 +1,10 @@
 //! `pleach route`: which expert of a bundle draws a prompt.
 
-use super::{prompts, source};
+use super::prompts;
 use anyhow::{Context, bail, ensure};
 use pleach_console::{Align, ExitCode, Printer, ReportArgs, Table, human};
 use pleach_runtime::{
+    args::open_bundle,
     engine::{CACHE_LIMIT, Engine, EngineOptions, HostCache, NetworkOptions},
     pipeline::Router,
 };
@@ -59,7 +60,7 @@ pub fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitCode> {
         all.extend(prompts::read(file)?);
     }
     ensure!(!all.is_empty(), "no prompt: write one after the bundle, or give --file FILE with one in each line");
-    let bundle = source::open(&args.source, printer)?;
+    let bundle = open_bundle(&args.source, printer)?;
     let engine = Engine::start(&EngineOptions { dylib: args.ort_lib.clone(), threads: None })?;
     let options = NetworkOptions { cache: HostCache::of_user(CACHE_LIMIT), ..NetworkOptions::default() };
     let (Some(mut router), Some(manifest)) = (Router::open(&bundle, &engine, &options)?, bundle.manifest()) else {

@@ -1,6 +1,6 @@
 //! The options that say what computes the networks.
 
-use pleach_runtime::engine::{Provider, ProviderError, Providers};
+use crate::engine::{Provider, ProviderError, Providers};
 
 /// What computes the networks.
 #[derive(clap::Args, Clone)]
