@@ -26,6 +26,41 @@ pub enum Error {
         trials: u64,
     },
 
+    /// A group of which no rate can be made.
+    #[error("group {index}: {successes} of {trials} is not a rate")]
+    Group {
+        /// Its index.
+        index: usize,
+        /// Its successes, which are more than the trials unless there are no trials.
+        successes: u64,
+        /// Its trials.
+        trials: u64,
+    },
+
+    /// A parameter out of its range.
+    #[error("{what} is {value}, which is not {range}")]
+    Range {
+        /// Which parameter.
+        what: &'static str,
+        /// Its value.
+        value: f64,
+        /// What it must be.
+        range: &'static str,
+    },
+
+    /// Two arms that were not planned for the same pictures.
+    #[error("{first} outcomes of the first arm and {second} of the second are not pairs")]
+    Unpaired {
+        /// Outcomes of the first arm, missing ones included.
+        first: u128,
+        /// Outcomes of the second arm, missing ones included.
+        second: u128,
+    },
+
+    /// All resamples lie on one side of the estimate, too far off for a correction of the ends.
+    #[error("the resamples are too one-sided for a BCa interval; take a percentile interval")]
+    OneSided,
+
     /// Not a probability.
     #[error("{what} {index} is {value}, not between 0 and 1")]
     Probability {

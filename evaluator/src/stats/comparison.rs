@@ -41,11 +41,7 @@ pub fn mcnemar_exact(first: u32, second: u32) -> f64 {
 /// # Errors
 /// [`Error::Probability`] for what is not between 0 and 1.
 pub fn holm(p_values: &[f64]) -> Result<Vec<f64>> {
-    if let Some((index, value)) = p_values.iter().enumerate().find(|(_, value)| !(0.0..=1.0).contains(*value)) {
-        return Err(Error::Probability { what: "p-value", index, value: *value });
-    }
-    let mut ranked: Vec<(usize, f64)> = p_values.iter().copied().enumerate().collect();
-    ranked.sort_by(|(_, a), (_, b)| a.total_cmp(b));
+    let ranked = rank(p_values)?;
     let mut adjusted = vec![0.0; p_values.len()];
     let mut largest: f64 = 0.0;
     for (rank, (index, value)) in ranked.into_iter().enumerate() {
@@ -53,6 +49,32 @@ pub fn holm(p_values: &[f64]) -> Result<Vec<f64>> {
         adjusted[index] = largest;
     }
     Ok(adjusted)
+}
+
+/// Benjamini and Hochberg's step-up correction (1995), in the order of the input: rejecting what is at most the level keeps the
+/// expected share of false rejections there. For looking around among many comparisons; a gate wants [`holm`].
+///
+/// # Errors
+/// [`Error::Probability`] for what is not between 0 and 1.
+pub fn benjamini_hochberg(p_values: &[f64]) -> Result<Vec<f64>> {
+    let ranked = rank(p_values)?;
+    let mut adjusted = vec![0.0; p_values.len()];
+    let mut smallest: f64 = 1.0;
+    for (rank, (index, value)) in ranked.into_iter().enumerate().rev() {
+        smallest = smallest.min(p_values.len() as f64 / (rank + 1) as f64 * value);
+        adjusted[index] = smallest;
+    }
+    Ok(adjusted)
+}
+
+/// The p-values and where they stood, the smallest first.
+fn rank(p_values: &[f64]) -> Result<Vec<(usize, f64)>> {
+    if let Some((index, value)) = p_values.iter().enumerate().find(|(_, value)| !(0.0..=1.0).contains(*value)) {
+        return Err(Error::Probability { what: "p-value", index, value: *value });
+    }
+    let mut ranked: Vec<(usize, f64)> = p_values.iter().copied().enumerate().collect();
+    ranked.sort_by(|(_, a), (_, b)| a.total_cmp(b));
+    Ok(ranked)
 }
 
 #[cfg(test)]
@@ -115,5 +137,17 @@ mod tests {
         assert_eq!(holm(&[]).unwrap(), [0.0; 0]);
         assert_eq!(holm(&[0.5, f64::NAN]).unwrap_err().to_string(), "p-value 1 is NaN, not between 0 and 1");
         assert_eq!(holm(&[-0.5]).unwrap_err().to_string(), "p-value 0 is -0.5, not between 0 and 1");
+    }
+
+    #[test]
+    fn benjamini_and_hochberg_correct_step_by_step() {
+        // The example of R's p.adjust(c(0.01, 0.04, 0.03, 0.005), "BH").
+        let adjusted = benjamini_hochberg(&[0.01, 0.04, 0.03, 0.005]).unwrap();
+        for (got, expected) in adjusted.iter().zip([0.02, 0.04, 0.04, 0.02]) {
+            assert!((got - expected).abs() < 1e-15, "{adjusted:?}");
+        }
+        assert_eq!(benjamini_hochberg(&[1.0, 1.0]).unwrap(), [1.0, 1.0]);
+        assert_eq!(benjamini_hochberg(&[]).unwrap(), [0.0; 0]);
+        assert_eq!(benjamini_hochberg(&[1.5]).unwrap_err().to_string(), "p-value 0 is 1.5, not between 0 and 1");
     }
 }

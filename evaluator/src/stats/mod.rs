@@ -1,17 +1,21 @@
-//! Statistics of an audit: intervals for rates, tests on pairs, a bootstrap over prompts, corrections for many comparisons.
+//! Statistics of an audit: intervals for rates and differences, tests on pairs, a bootstrap over prompts, corrections for a
+//! detector's errors and for many comparisons, what missing outcomes may hide, and what could have been seen at all.
+//!
+//! Differences are the first arm less the second; intervals are 95 % unless a [`Bootstrap`] says otherwise.
 
 mod bootstrap;
 mod comparison;
 mod rate;
+mod special;
 
-pub use bootstrap::Bootstrap;
-pub use comparison::{holm, mcnemar_exact};
-pub use rate::wilson_interval;
+pub use bootstrap::{Bootstrap, BootstrapMethod, Estimate, PairedDifference, PairedTally};
+pub use comparison::{benjamini_hochberg, holm, mcnemar_exact};
+pub use rate::{Tally, clopper_pearson, wilson_interval};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The ends of a confidence interval.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     /// The lower end.
     pub low: f64,
