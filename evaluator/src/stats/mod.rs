@@ -5,11 +5,19 @@
 
 mod bootstrap;
 mod comparison;
+mod missing;
+mod noninferiority;
+mod pairs;
+mod permutation;
 mod rate;
 mod special;
 
 pub use bootstrap::{Bootstrap, BootstrapMethod, Estimate, PairedDifference, PairedTally};
 pub use comparison::{benjamini_hochberg, holm, mcnemar_exact};
+pub use missing::{Bounds, Outcomes, bounds, difference_bounds};
+pub use noninferiority::{NonInferiority, Verdict, non_inferiority};
+pub use pairs::{OddsRatio, discordant_odds_ratio, newcombe_paired};
+pub use permutation::{EXACT_GROUPS, SignFlip, sign_flip};
 pub use rate::{Tally, clopper_pearson, wilson_interval};
 
 use serde::{Deserialize, Serialize};
