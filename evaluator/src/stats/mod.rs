@@ -5,20 +5,30 @@
 
 mod bootstrap;
 mod comparison;
+mod detector;
+mod maximum;
 mod missing;
 mod noninferiority;
 mod pairs;
 mod permutation;
+mod power;
 mod rate;
+mod resilience;
 mod special;
+mod sweep;
 
 pub use bootstrap::{Bootstrap, BootstrapMethod, Estimate, PairedDifference, PairedTally};
 pub use comparison::{benjamini_hochberg, holm, mcnemar_exact};
+pub use detector::{Corrected, LEAST_YOUDEN, Uncorrected, Validation, rogan_gladen, rogan_gladen_difference};
+pub use maximum::{DRAWN_PROMPTS, ExpectedMaximum, MAXIMUM_RESAMPLES, expected_maximum};
 pub use missing::{Bounds, Outcomes, bounds, difference_bounds};
 pub use noninferiority::{NonInferiority, Verdict, non_inferiority};
 pub use pairs::{OddsRatio, discordant_odds_ratio, newcombe_paired};
 pub use permutation::{EXACT_GROUPS, SignFlip, sign_flip};
+pub use power::{detectable_difference, detectable_rate, mcnemar_power};
 pub use rate::{Tally, clopper_pearson, wilson_interval};
+pub use resilience::{Flagged, Resilience, resilience};
+pub use sweep::{Rule, SweepPoint, largest_score, threshold_sweep};
 
 use serde::{Deserialize, Serialize};
 
