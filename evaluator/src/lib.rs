@@ -4,13 +4,19 @@
 //! - [`gate`]: what is demanded of a model, and the verdict.
 //! - [`stats`]: how sure a count is, whether two models differ, and what many comparisons at once leave of it.
 //! - [`judge`]: whether pictures show what was asked for.
+//! - [`instrument`]: detectors, classifiers and embeddings that look at pictures or read texts.
+//! - [`resize`]: resizing as Pillow, OpenCV and PyTorch do it, which instruments are defined with.
 //! - [`frechet`]: the distance between two sets of features, of which FID is the one over Inception's.
+//! - [`features`]: cosines, CLIP score, CP score.
 
 pub mod document;
 mod error;
+pub mod features;
 pub mod frechet;
 pub mod gate;
+pub mod instrument;
 pub mod judge;
+pub mod resize;
 pub mod stats;
 
 pub use error::{Error, Result};

@@ -1,0 +1,279 @@
+//! Instruments: what looks at pictures or reads texts, and says something of them in numbers.
+//!
+//! An instrument is a folder: an ONNX graph, the files that it needs, and a [`Description`] in `instrument.toml` (or one that is
+//! built in) of all settings that its results depend on. Its [`Identity`] hashes them all. What it says is an [`Observation`]: raw,
+//! so that thresholds are applied later without looking again.
+
+mod description;
+mod error;
+mod graph;
+mod identity;
+mod observation;
+mod prepare;
+mod vector;
+mod yolo;
+
+pub use description::{Activation, Classifier, Description, Embedding, FILE, Kind, Matrix, Q16, TextEmbedding, Yolo};
+pub use error::{Error, Result};
+pub use identity::Identity;
+pub use observation::{Found, Observation, Scores};
+pub use prepare::{Channels, Fit, Preparation};
+
+use crate::judge;
+use graph::Graph;
+use image::RgbImage;
+use pleach_model::{
+    files::{digest_file, resolve_inside},
+    tokenizer::Tokenizer,
+    vision::{Choice, Head},
+};
+use pleach_runtime::engine::Engine;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
+use vector::Rows;
+
+/// An instrument, opened.
+#[derive(Debug)]
+pub struct Instrument {
+    description: Description,
+    identity: Identity,
+    heads: Vec<Head>,
+    network: Network,
+}
+
+/// What is run.
+#[derive(Debug)]
+enum Network {
+    Graph(Graph),
+    /// Features are multiplied with the matrix `[D, E]`.
+    Projected(Graph, Rows),
+    /// Features are held against the prompts `[labels, D]`.
+    Prompted(Graph, Rows),
+    Text(Graph, Box<Tokenizer>),
+    Judge(judge::Classifier),
+}
+
+/// Files of a judge besides its graph.
+const JUDGE: [&str; 2] = ["config.json", "model.onnx"];
+
+impl Instrument {
+    /// Opens the instrument whose files lie in `folder`.
+    ///
+    /// # Errors
+    /// [`Error::Settings`], [`Error::File`], [`Error::Pinned`], [`Error::Graph`], [`Error::Weights`], [`Error::Tokenizer`],
+    /// [`Error::Judge`], [`Error::Engine`].
+    pub fn open(engine: &Engine, description: &Description, folder: &Path) -> Result<Self> {
+        description.check()?;
+        let name = &description.name;
+        for (file, &expected) in &description.files {
+            let found = digest_file(&resolve_inside(folder, file)?)?.sha256;
+            if found != expected {
+                return Err(Error::Pinned { name: name.clone(), file: file.clone(), found, expected });
+            }
+        }
+        let open =
+            |graph: &String, output: &Option<String>| Graph::open(engine, name, folder, graph, output.as_deref());
+        let matrix = |matrix: &Matrix| Rows::read(name, folder, matrix);
+        let mut files = BTreeSet::new();
+        let mut heads = Vec::new();
+        let one_of =
+            |name: &str, labels: &[String], choice| Head { name: name.into(), classes: labels.to_vec(), choice };
+        let network = match &description.instrument {
+            Kind::Yolo(yolo) => Network::Graph(open(&yolo.graph, &None)?),
+            Kind::Classifier(classifier) => {
+                let choice = match classifier.scores {
+                    Activation::Softmax | Activation::None => Choice::OneOf,
+                    Activation::Sigmoid => Choice::AnyOf,
+                };
+                heads.push(one_of(&classifier.head, &classifier.labels, choice));
+                Network::Graph(open(&classifier.graph, &classifier.output)?)
+            }
+            Kind::Embedding(embedding) => {
+                let graph = open(&embedding.graph, &embedding.output)?;
+                match &embedding.projection {
+                    None => Network::Graph(graph),
+                    Some(projection) => {
+                        files.insert(projection.file.clone());
+                        Network::Projected(graph, matrix(projection)?)
+                    }
+                }
+            }
+            Kind::TextEmbedding(text) => {
+                let (home, found) = tokenizer_files(folder, text.tokenizer.as_deref());
+                files.extend(found);
+                Network::Text(open(&text.graph, &text.output)?, Box::new(Tokenizer::clip(&home, text.positions)?))
+            }
+            Kind::Q16(q16) => {
+                files.insert(q16.prompts.file.clone());
+                heads.push(one_of("class", &q16.labels, Choice::OneOf));
+                Network::Prompted(open(&q16.graph, &q16.output)?, matrix(&q16.prompts)?)
+            }
+            Kind::Judge {} => {
+                let judge = judge::Classifier::open(engine, folder)?;
+                heads = judge.heads().to_vec();
+                files.extend(JUDGE.map(str::to_owned));
+                files.extend(graph::weights(folder, JUDGE[1])?);
+                Network::Judge(judge)
+            }
+        };
+        if let Some(graph) = network.graph() {
+            files.extend(graph.files().iter().cloned());
+        }
+        if let Some(file) = description.files.keys().find(|file| !files.contains(*file)) {
+            let reason = format!("it pins {file:?}, which the instrument does not use");
+            return Err(Error::Settings { name: name.clone(), reason });
+        }
+        let identity = Identity::new(description, folder, &files)?;
+        Ok(Self { description: description.clone(), identity, heads, network })
+    }
+
+    /// Which instrument it is.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Its description.
+    pub fn description(&self) -> &Description {
+        &self.description
+    }
+
+    /// What it distinguishes: the heads that [`Scores`] has probabilities of; none for detectors and embeddings.
+    pub fn heads(&self) -> &[Head] {
+        &self.heads
+    }
+
+    /// Whether it reads texts instead of looking at pictures.
+    pub fn reads(&self) -> bool {
+        matches!(self.network, Network::Text(..))
+    }
+
+    /// Looks at pictures, one after the other: what it says of one does not depend on the others.
+    ///
+    /// # Errors
+    /// [`Error::Wrong`] for an instrument that reads texts; [`Error::Size`], [`Error::Graph`], [`Error::NotFinite`],
+    /// [`Error::Judge`], [`Error::Engine`].
+    pub fn look(&mut self, pictures: &[&RgbImage]) -> Result<Vec<Observation>> {
+        pictures.iter().enumerate().map(|(item, picture)| self.look_at(item, picture)).collect()
+    }
+
+    /// Reads texts, one after the other. A text that is too long is cut, as CLIP's tokenizer does it.
+    ///
+    /// # Errors
+    /// [`Error::Wrong`] for an instrument that looks at pictures; [`Error::Tokenizer`], [`Error::Graph`], [`Error::NotFinite`],
+    /// [`Error::Engine`].
+    pub fn read(&mut self, texts: &[&str]) -> Result<Vec<Observation>> {
+        texts.iter().enumerate().map(|(item, text)| self.read_one(item, text)).collect()
+    }
+
+    fn look_at(&mut self, item: usize, picture: &RgbImage) -> Result<Observation> {
+        let Self { description, network, heads, .. } = self;
+        let name = &description.name;
+        let finite = |values: &[f32]| {
+            let finite = values.iter().all(|value| value.is_finite());
+            if finite { Ok(()) } else { Err(Error::NotFinite { name: name.clone(), item }) }
+        };
+        match (&description.instrument, network) {
+            (Kind::Yolo(yolo), Network::Graph(graph)) => {
+                let prepared = yolo.input.apply(name, picture)?;
+                let values = graph.run(&yolo.input, &prepared.values, &[4 + yolo.labels.len(), 0])?;
+                finite(&values)?;
+                let boxes = yolo.boxes(&values, &prepared.frame);
+                boxes.iter().try_for_each(|found| finite(&found.bounds))?;
+                match boxes.first().filter(|found| found.score > 1.0) {
+                    Some(Found { score, .. }) => {
+                        Err(graph.wrong(format!("gives the score {score}, which is no probability")))
+                    }
+                    None => Ok(Observation::Boxes(boxes)),
+                }
+            }
+            (Kind::Classifier(classifier), Network::Graph(graph)) => {
+                let prepared = classifier.input.apply(name, picture)?;
+                let values = graph.run(&classifier.input, &prepared.values, &[classifier.labels.len()])?;
+                finite(&values)?;
+                let scores = classifier.scores.apply(&values);
+                Ok(Observation::Scores(Scores {
+                    heads: [(classifier.head.clone(), scores)].into(),
+                    features: Vec::new(),
+                }))
+            }
+            (Kind::Embedding(embedding), Network::Graph(graph)) => {
+                let prepared = embedding.input.apply(name, picture)?;
+                let features = graph.run(&embedding.input, &prepared.values, &[0])?;
+                finite(&features)?;
+                Ok(Observation::Features(vector::scaled(features, embedding.normalize)))
+            }
+            (Kind::Embedding(embedding), Network::Projected(graph, projection)) => {
+                let prepared = embedding.input.apply(name, picture)?;
+                let features = graph.run(&embedding.input, &prepared.values, &[projection.rows()])?;
+                finite(&features)?;
+                let features = projection.multiply(&features);
+                finite(&features)?;
+                Ok(Observation::Features(vector::scaled(features, embedding.normalize)))
+            }
+            (Kind::Q16(q16), Network::Prompted(graph, prompts)) => {
+                let prepared = q16.input.apply(name, picture)?;
+                let features = graph.run(&q16.input, &prepared.values, &[prompts.columns()])?;
+                finite(&features)?;
+                let cosines: Vec<f32> =
+                    prompts.iter().map(|prompt| q16.scale * vector::cosine(&features, prompt) as f32).collect();
+                let scores = Activation::Softmax.apply(&cosines);
+                Ok(Observation::Scores(Scores { heads: [("class".to_owned(), scores)].into(), features }))
+            }
+            (Kind::Judge {}, Network::Judge(judge)) => {
+                let mut seen = judge.look(&[picture])?;
+                let seen = seen.pop().ok_or(Error::NotFinite { name: name.clone(), item })?;
+                finite(&seen.features)?;
+                let mut scores = BTreeMap::new();
+                for (head, values) in heads.iter().zip(&seen.scores) {
+                    finite(values)?;
+                    let activation = match head.choice {
+                        Choice::OneOf => Activation::Softmax,
+                        Choice::AnyOf => Activation::Sigmoid,
+                    };
+                    scores.insert(head.name.clone(), activation.apply(values));
+                }
+                Ok(Observation::Scores(Scores { heads: scores, features: seen.features }))
+            }
+            (kind, _) => Err(Error::Wrong { name: name.clone(), kind: kind.kind(), what: "pictures" }),
+        }
+    }
+
+    fn read_one(&mut self, item: usize, text: &str) -> Result<Observation> {
+        let Self { description, network, .. } = self;
+        let name = &description.name;
+        let (Kind::TextEmbedding(settings), Network::Text(graph, tokenizer)) = (&description.instrument, network)
+        else {
+            let kind = description.instrument.kind();
+            return Err(Error::Wrong { name: name.clone(), kind, what: "texts" });
+        };
+        let tokens = tokenizer.encode(text)?;
+        let features = graph.run_text(&tokens)?;
+        if features.iter().any(|value| !value.is_finite()) {
+            return Err(Error::NotFinite { name: name.clone(), item });
+        }
+        Ok(Observation::Features(vector::scaled(features, settings.normalize)))
+    }
+}
+
+impl Network {
+    fn graph(&self) -> Option<&Graph> {
+        match self {
+            Self::Graph(graph) | Self::Projected(graph, _) | Self::Prompted(graph, _) | Self::Text(graph, _) => {
+                Some(graph)
+            }
+            Self::Judge(_) => None,
+        }
+    }
+}
+
+/// The tokenizer's folder, and those of its files that exist.
+fn tokenizer_files(folder: &Path, inside: Option<&str>) -> (std::path::PathBuf, Vec<String>) {
+    const NAMES: [&str; 5] =
+        ["tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json"];
+    let home = inside.map_or_else(|| folder.to_owned(), |inside| folder.join(inside));
+    let path = |name: &str| inside.map_or_else(|| name.to_owned(), |inside| format!("{inside}/{name}"));
+    let found = NAMES.iter().filter(|name| home.join(name).is_file()).map(|name| path(name)).collect();
+    (home, found)
+}
