@@ -6,6 +6,8 @@
 //! - [`judge`]: whether pictures show what was asked for.
 //! - [`instrument`]: detectors, classifiers and embeddings that look at pictures or read texts.
 //! - [`resize`]: resizing as Pillow, OpenCV and PyTorch do it, which instruments are defined with.
+//! - [`suite`]: prompt sets in every form that they are published in.
+//! - [`protocol`]: how a suite is drawn and what is measured on the pictures.
 //! - [`frechet`]: the distance between two sets of features, of which FID is the one over Inception's.
 //! - [`features`]: cosines, CLIP score, CP score.
 
@@ -17,6 +19,8 @@ pub mod gate;
 pub mod instrument;
 pub mod judge;
 pub mod resize;
+pub mod protocol;
 pub mod stats;
+pub mod suite;
 
 pub use error::{Error, Result};

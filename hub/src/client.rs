@@ -39,7 +39,7 @@ pub(crate) struct Metadata {
 }
 
 #[derive(Deserialize)]
-struct ModelInfo {
+struct Info {
     sha: String,
     siblings: Vec<Sibling>,
 }
@@ -113,20 +113,22 @@ impl<'a> Http<'a> {
     }
 
     fn file_url(&self, commit: &str, file: &str) -> Result<Url> {
-        let segments: Vec<&str> =
-            self.id.segments().into_iter().chain(["resolve", commit]).chain(file.split('/')).collect();
+        // The files of models have no prefix.
+        let kind = Some(self.id.kind()).filter(|kind| *kind != "models");
+        let repository = kind.into_iter().chain(self.id.segments());
+        let segments: Vec<&str> = repository.chain(["resolve", commit]).chain(file.split('/')).collect();
         self.url(&segments)
     }
 
     /// Resolves the revision and lists its files.
     pub(crate) fn list(&self) -> Result<Listing> {
         let [organisation, name] = self.id.segments();
-        let mut url = self.url(&["api", "models", organisation, name, "revision", self.id.revision()])?;
+        let mut url = self.url(&["api", self.id.kind(), organisation, name, "revision", self.id.revision()])?;
         url.set_query(Some("blobs=true"));
         let response = self.send(Method::GET, &url, None, true)?;
         let mut body = Vec::new();
         response.take(MAX_LISTING).read_to_end(&mut body).map_err(|error| network(&url, error))?;
-        let info: ModelInfo = serde_json::from_slice(&body)
+        let info: Info = serde_json::from_slice(&body)
             .map_err(|error| protocol(&url, format!("the list of files cannot be read: {error}")))?;
         if !is_commit(&info.sha) {
             return Err(protocol(&url, format!("`{}` is not a commit", info.sha)));
@@ -229,7 +231,9 @@ impl<'a> Http<'a> {
                     _ => return self.not_found(),
                 },
                 (_, StatusCode::FORBIDDEN) => return Error::Forbidden { id, endpoint, message },
-                (_, StatusCode::NOT_FOUND) if url.path().contains("/api/models/") => return self.not_found(),
+                (_, StatusCode::NOT_FOUND) if url.path().contains(&format!("/api/{}/", self.id.kind())) => {
+                    return self.not_found();
+                }
                 _ => {}
             }
         }

@@ -6,9 +6,10 @@ use std::str::FromStr;
 
 use crate::error::{Error, Result};
 
-/// A model repository and a revision of it.
+/// A repository of a model or of a data set, and a revision of it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Id {
+    is_dataset: bool,
     organisation: String,
     name: String,
     revision: String,
@@ -27,9 +28,20 @@ impl Id {
         &self.revision
     }
 
+    /// The data set of this name. What is parsed is a model.
+    #[must_use]
+    pub fn into_dataset(self) -> Self {
+        Self { is_dataset: true, ..self }
+    }
+
+    /// `models` or `datasets`, as the server and the cache call them.
+    pub(crate) fn kind(&self) -> &'static str {
+        if self.is_dataset { "datasets" } else { "models" }
+    }
+
     /// Its folder in the cache.
     pub(crate) fn folder_name(&self) -> String {
-        format!("models--{}--{}", self.organisation, self.name)
+        format!("{}--{}--{}", self.kind(), self.organisation, self.name)
     }
 
     /// `org` and `name`.
@@ -68,9 +80,12 @@ impl FromStr for Id {
     fn from_str(text: &str) -> Result<Self> {
         let (repository, revision) = text.split_once('@').unwrap_or((text, Self::DEFAULT_REVISION));
         match repository.split_once('/') {
-            Some((organisation, name)) if is_name(organisation) && is_name(name) && is_revision(revision) => {
-                Ok(Self { organisation: organisation.to_owned(), name: name.to_owned(), revision: revision.to_owned() })
-            }
+            Some((organisation, name)) if is_name(organisation) && is_name(name) && is_revision(revision) => Ok(Self {
+                is_dataset: false,
+                organisation: organisation.to_owned(),
+                name: name.to_owned(),
+                revision: revision.to_owned(),
+            }),
             _ => Err(Error::Id(text.to_owned())),
         }
     }
@@ -104,6 +119,7 @@ mod tests {
         let id: Id = "stabilityai/stable-diffusion-2-1".parse().unwrap();
         assert_eq!((id.repository().as_str(), id.revision()), ("stabilityai/stable-diffusion-2-1", "main"));
         assert_eq!(id.folder_name(), "models--stabilityai--stable-diffusion-2-1");
+        assert_eq!(id.clone().into_dataset().folder_name(), "datasets--stabilityai--stable-diffusion-2-1");
         for text in ["a/b", "nota-ai/bk-sdm_small.v2@refs/pr/1", "a/b@5f1d"] {
             assert_eq!(text.parse::<Id>().unwrap().to_string(), text);
         }

@@ -5,7 +5,7 @@ use glob::Pattern;
 use crate::error::{Error, Result};
 
 /// The formats that are fetched: data that cannot run code. Never `.bin`, `.ckpt` or `.pt`, which are pickles.
-pub const ALLOWED_EXTENSIONS: [&str; 5] = ["safetensors", "json", "txt", "onnx", "onnx_data"];
+pub const ALLOWED_EXTENSIONS: [&str; 7] = ["safetensors", "json", "jsonl", "txt", "csv", "onnx", "onnx_data"];
 
 /// Patterns as Hugging Face's `allow_patterns`: `*` also matches `/`. A pattern without `*`, `?` or `[` names one file,
 /// which must be there.

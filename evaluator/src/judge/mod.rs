@@ -9,3 +9,4 @@ pub use classifier::{Classifier, Seen};
 pub use error::{Error, Result};
 pub use score::{ClassScore, HeadScore, Rate, score};
 pub use truth::{Asked, Labels, Truth};
+pub(crate) use truth::{Line, lines};

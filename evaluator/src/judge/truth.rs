@@ -33,11 +33,24 @@ pub struct Truth {
     by_prompt: HashMap<String, usize>,
 }
 
-#[derive(Deserialize)]
-struct Line {
-    file_name: Option<String>,
-    text: String,
-    labels: Labels,
+/// One line of such a file.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Line {
+    pub file_name: Option<String>,
+    pub text: String,
+    pub labels: Labels,
+}
+
+/// The lines of such a file with their numbers, from 1; blank ones are passed over.
+///
+/// # Errors
+/// [`Error::Line`], for each line that is not one.
+pub(crate) fn lines<'a>(path: &'a Path, bytes: &'a [u8]) -> impl Iterator<Item = Result<(usize, Line)>> + 'a {
+    let lines = (1..).zip(bytes.split(|&byte| byte == b'\n'));
+    lines.filter(|(_, text)| !text.trim_ascii().is_empty()).map(move |(line, text)| {
+        let wrong = |reason: String| Error::Line { path: path.to_owned(), line, reason };
+        Ok((line, json_object(text).map_err(|error| wrong(error.to_string()))?))
+    })
 }
 
 impl Truth {
@@ -49,12 +62,9 @@ impl Truth {
         let bytes = read_bounded(path, MAX_BYTES)?;
         let mut truth =
             Self { path: path.to_owned(), lines: vec![], by_name: HashMap::new(), by_prompt: HashMap::new() };
-        for (line, text) in (1..).zip(bytes.split(|&byte| byte == b'\n')) {
-            if text.trim_ascii().is_empty() {
-                continue;
-            }
+        for found in lines(path, &bytes) {
+            let (line, row) = found?;
             let wrong = |reason: String| Error::Line { path: path.to_owned(), line, reason };
-            let row: Line = json_object(text).map_err(|error| wrong(error.to_string()))?;
             if let Some(unknown) = row.labels.keys().find(|label| heads.iter().all(|head| head.name != **label)) {
                 let heads = heads.iter().map(|head| head.name.as_str()).collect::<Vec<_>>().join(", ");
                 return Err(wrong(format!(
