@@ -10,9 +10,9 @@ use crate::error::{Error, Result};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Id {
     is_dataset: bool,
-    organisation: String,
-    name: String,
-    revision: String,
+    organisation: Box<str>,
+    name: Box<str>,
+    revision: Box<str>,
 }
 
 impl Id {
@@ -53,7 +53,7 @@ impl Id {
 impl fmt::Display for Id {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}/{}", self.organisation, self.name)?;
-        if self.revision == Self::DEFAULT_REVISION { Ok(()) } else { write!(formatter, "@{}", self.revision) }
+        if self.revision() == Self::DEFAULT_REVISION { Ok(()) } else { write!(formatter, "@{}", self.revision) }
     }
 }
 
@@ -82,9 +82,9 @@ impl FromStr for Id {
         match repository.split_once('/') {
             Some((organisation, name)) if is_name(organisation) && is_name(name) && is_revision(revision) => Ok(Self {
                 is_dataset: false,
-                organisation: organisation.to_owned(),
-                name: name.to_owned(),
-                revision: revision.to_owned(),
+                organisation: organisation.into(),
+                name: name.into(),
+                revision: revision.into(),
             }),
             _ => Err(Error::Id(text.to_owned())),
         }

@@ -1,6 +1,7 @@
 //! The command line of `pleach-audit`.
 
 mod judge;
+mod protocols;
 
 use clap::{Parser, Subcommand};
 use pleach_console::{CompletionArgs, ConsoleArgs, ExitCode, completions, run};
@@ -19,6 +20,8 @@ struct Cli {
 enum Command {
     /// Count how often pictures show what was asked for, with intervals
     Judge(judge::Args),
+    /// List the protocols, or show one
+    Protocols(protocols::Args),
     /// Write a shell's completions
     Completions(CompletionArgs),
 }
@@ -28,6 +31,7 @@ pub(crate) fn main() -> std::process::ExitCode {
     let cli = Cli::parse();
     run(&cli.console, |printer| match &cli.command {
         Command::Judge(arguments) => judge::run(arguments, printer),
+        Command::Protocols(arguments) => protocols::run(arguments, printer),
         Command::Completions(arguments) => {
             completions::<Cli>(*arguments, printer)?;
             Ok(ExitCode::Done)
