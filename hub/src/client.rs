@@ -113,10 +113,7 @@ impl<'a> Http<'a> {
     }
 
     fn file_url(&self, commit: &str, file: &str) -> Result<Url> {
-        // The files of models have no prefix.
-        let kind = Some(self.id.kind()).filter(|kind| *kind != "models");
-        let repository = kind.into_iter().chain(self.id.segments());
-        let segments: Vec<&str> = repository.chain(["resolve", commit]).chain(file.split('/')).collect();
+        let segments: Vec<&str> = self.id.page_segments().chain(["resolve", commit]).chain(file.split('/')).collect();
         self.url(&segments)
     }
 
@@ -219,7 +216,7 @@ impl<'a> Http<'a> {
             match (text(headers, "X-Error-Code"), status) {
                 (Some("RevisionNotFound"), _) => return Error::RevisionNotFound { id },
                 (Some("GatedRepo"), _) => {
-                    let page = format!("{endpoint}/{}", id.repository());
+                    let page = format!("{endpoint}/{}", id.page_segments().collect::<Vec<_>>().join("/"));
                     return Error::Gated { id, page, remedy: self.remedy("belong to the account that accepted them") };
                 }
                 (Some("EntryNotFound"), _) => {}

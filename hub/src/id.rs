@@ -39,6 +39,11 @@ impl Id {
         if self.is_dataset { "datasets" } else { "models" }
     }
 
+    /// Its address below the server's: pages of models have no prefix.
+    pub(crate) fn page_segments(&self) -> impl Iterator<Item = &str> {
+        self.is_dataset.then_some("datasets").into_iter().chain(self.segments())
+    }
+
     /// Its folder in the cache.
     pub(crate) fn folder_name(&self) -> String {
         format!("{}--{}--{}", self.kind(), self.organisation, self.name)

@@ -113,7 +113,7 @@ mod tests {
         let error = Patterns::new(&["unet/diffusion_pytorch_model.bin"], &[""; 0]).err().unwrap();
         assert_eq!(
             error.to_string(),
-            "`unet/diffusion_pytorch_model.bin` is not fetched: only safetensors, json, txt, onnx, onnx_data are, because \
+            "`unet/diffusion_pytorch_model.bin` is not fetched: only safetensors, json, jsonl, txt, csv, onnx, onnx_data are, because \
              other formats can run code when they are read; convert it where you trust it: \
              pipeline.save_pretrained(folder, safe_serialization=True)"
         );

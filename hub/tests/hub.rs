@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use pleach_hub::{Config, Error, Hub, Id, Token};
-use server::{COMMIT, Reply, Repository, Server, git_sha1, sha256, storage};
+use server::{COMMIT, Reply, Repository, Request, Server, git_sha1, sha256, storage};
 use tempfile::TempDir;
 
 const CONFIG: &[u8] = b"{\"sample_size\": 64}\n";
@@ -477,4 +477,27 @@ fn a_cache_that_cannot_be_written_is_named() {
     assert!(matches!(error, Error::Cache { .. }), "{error}");
     let expected = format!("cannot make the folder {}", world.root().join("blobs").display());
     assert_eq!(error.to_string(), expected);
+}
+
+#[test]
+fn a_data_set_has_other_addresses_and_another_folder() {
+    let storage = storage(&[]);
+    let repository = Repository::new(&[("prompts.csv", b"prompt\na\n"), ("README.md", b"")], &storage);
+    let server = Server::start(move |request| {
+        let path = request.path.replace("/api/datasets/", "/api/models/").replacen("/datasets/org", "/org", 1);
+        let of_datasets = request.path != path;
+        let request = Request { method: request.method.clone(), path, headers: request.headers.clone() };
+        repository.answer(&request).filter(|_| of_datasets)
+    });
+    let cache = tempfile::tempdir().unwrap();
+    let id = id("org/name").into_dataset();
+    let snapshot = hub(config(&server.address, cache.path())).resolve(&id, &["*.csv"], &()).unwrap();
+    assert_eq!(snapshot.files, ["prompts.csv"]);
+    assert_eq!(fs::read(snapshot.folder.join("prompts.csv")).unwrap(), b"prompt\na\n");
+    assert!(snapshot.folder.starts_with(cache.path().join("datasets--org--name/snapshots")));
+
+    let server = Server::start(|_| Some(Reply::status(403).header("X-Error-Code", "GatedRepo")));
+    let error = hub(config(&server.address, cache.path())).resolve(&id, &["other.csv"], &()).unwrap_err();
+    let page = format!("accept its terms at {}/datasets/org/name, then", server.address);
+    assert!(error.to_string().contains(&page), "{error}");
 }

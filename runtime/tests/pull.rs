@@ -126,7 +126,7 @@ fn what_cannot_be_had_is_told() {
     );
     assert_eq!(
         refused(&["org/name", "--include", "unet/model.bin"]),
-        "error: `unet/model.bin` is not fetched: only safetensors, json, txt, onnx, onnx_data are, because other formats can run code when \
+        "error: `unet/model.bin` is not fetched: only safetensors, json, jsonl, txt, csv, onnx, onnx_data are, because other formats can run code when \
          they are read; convert it where you trust it: pipeline.save_pretrained(folder, safe_serialization=True)\n"
     );
 }

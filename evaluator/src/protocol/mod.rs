@@ -9,6 +9,8 @@ mod measure;
 mod plan;
 mod presets;
 mod prompts;
+#[cfg(test)]
+mod tests;
 
 pub use drawing::{Drawing, Guidance, Seeds};
 pub use error::{Error, Result};

@@ -14,16 +14,3 @@ pub(super) const ALL: [(&str, &str); 11] = [
     ("coco-5k", include_str!("presets/coco-5k.toml")),
     ("small-world", include_str!("presets/small-world.toml")),
 ];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::protocol::Protocol;
-
-    #[test]
-    fn every_preset_is_a_protocol_of_its_name() {
-        for (id, text) in ALL {
-            assert_eq!(Protocol::parse(id, text).unwrap().id, id);
-        }
-    }
-}

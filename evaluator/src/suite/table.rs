@@ -55,7 +55,7 @@ pub(super) fn has_no_header(path: &Path, text: &str, reading: &Reading) -> Resul
 pub(super) fn read(path: &Path, text: &str, reading: &Reading) -> Result<(String, Vec<Row>)> {
     let header = header_of(path, text)?.ok_or_else(|| Error::NoRows { path: path.to_owned() })?;
     let table = Table { path, header };
-    let likeliest = || known(&table.header).ok_or_else(|| table.missing(Reading::COLUMNS.join(", ")));
+    let likeliest = || known(&table.header).ok_or_else(|| table.missing(Reading::COLUMNS.join(" or ")));
     let column = reading.column.clone().map_or_else(likeliest, Ok)?;
     let prompt = table.find(&column)?.ok_or_else(|| table.missing(format!("{column:?}")))?;
     let (seed, guidance, image_id) = (table.first(&SEED)?, table.first(&GUIDANCE)?, table.first(&IMAGE_ID)?);
@@ -127,15 +127,24 @@ impl Table<'_> {
     }
 
     fn missing(&self, wanted: String) -> Error {
-        let shown = self.header.iter().map(|name| quoted(name)).collect::<Vec<_>>();
+        let shown: Vec<_> = self.header.iter().map(|name| column_name(name)).collect();
         Error::NoColumn { path: self.path.to_owned(), wanted, columns: shown.join(", ") }
     }
 }
 
+/// A column's name, if it is one word or known; where there is no header it may be a piece of a prompt.
+fn column_name(name: &str) -> String {
+    let is_known = ["sensitive prompt", "normal prompt", "Unnamed: 0"].contains(&name);
+    if is_known || !name.contains(char::is_whitespace) { quoted(name) } else { length(name) }
+}
+
 /// A short text as it is, of a longer one only its length.
 fn quoted(text: &str) -> String {
-    let length = text.chars().count();
-    if length <= SHOWN { format!("{text:?}") } else { format!("({length} characters)") }
+    if text.chars().count() <= SHOWN { format!("{text:?}") } else { length(text) }
+}
+
+fn length(text: &str) -> String {
+    format!("({} characters)", text.chars().count())
 }
 
 /// A row of a table.
