@@ -39,6 +39,7 @@ pub enum Audience {
     Trainer,
     Cuda,
     Provider,
+    Instrument,
 }
 
 /// What a part is on one platform.

@@ -20,6 +20,9 @@ pub struct Args {
     /// Also install these providers for ONNX Runtime: openvino, qnn
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     providers: Vec<String>,
+    /// Also install these instruments of the audit: nudenet (its weights are under AGPL-3.0)
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    instruments: Vec<String>,
     /// Install the builds for NVIDIA GPUs; by default, where there is an NVIDIA driver
     #[arg(long, value_enum, default_value_t)]
     cuda: Cuda,
@@ -86,11 +89,15 @@ pub fn run(args: &Args, root: &Path) -> Result<()> {
 
 /// Decides about every part that is wanted, before anything is fetched.
 fn plan<'a>(args: &Args, parts: &'a [Part], folder: &Path) -> Result<Vec<(&'a Part, Step<'a>)>> {
-    let providers: BTreeSet<&str> =
-        parts.iter().filter(|part| part.audience == Audience::Provider).map(|part| part.name.as_str()).collect();
-    for name in &args.providers {
-        let known = providers.iter().copied().collect::<Vec<_>>().join(", ");
-        ensure!(providers.contains(name.as_str()), "there is no provider `{name}`; there are: {known}");
+    for (what, audience, asked) in
+        [("provider", Audience::Provider, &args.providers), ("instrument", Audience::Instrument, &args.instruments)]
+    {
+        let known: BTreeSet<&str> =
+            parts.iter().filter(|part| part.audience == audience).map(|part| part.name.as_str()).collect();
+        for name in asked {
+            let names = || known.iter().copied().collect::<Vec<_>>().join(", ");
+            ensure!(known.contains(name.as_str()), "there is no {what} `{name}`; there are: {}", names());
+        }
     }
     let (platform, cuda) = (native::platform(), args.cuda.wanted());
     let mut steps = Vec::new();
@@ -101,6 +108,7 @@ fn plan<'a>(args: &Args, parts: &'a [Part], folder: &Path) -> Result<Vec<(&'a Pa
             // A platform for which no CUDA is pinned runs on its CPU.
             Audience::Cuda => cuda && part.build(&platform, cuda).is_some(),
             Audience::Provider => args.providers.contains(&part.name),
+            Audience::Instrument => args.instruments.contains(&part.name),
         };
         if !wanted {
             continue;
@@ -231,10 +239,24 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_provider_is_refused_before_anything_is_fetched() {
-        let args = Args { providers: vec!["opnvino".to_owned()], ..Args::default() };
+    fn an_unknown_provider_or_instrument_is_refused_before_anything_is_fetched() {
         let parts = native::parts().unwrap();
-        let error = plan(&args, &parts, Path::new(".native")).err().unwrap();
-        assert_eq!(error.to_string(), "there is no provider `opnvino`; there are: openvino, qnn");
+        let error = |args| plan(&args, &parts, Path::new(".native")).err().unwrap().to_string();
+        let args = Args { providers: vec!["opnvino".to_owned()], ..Args::default() };
+        assert_eq!(error(args), "there is no provider `opnvino`; there are: openvino, qnn");
+        let args = Args { instruments: vec!["qnn".to_owned()], ..Args::default() };
+        assert_eq!(error(args), "there is no instrument `qnn`; there are: nudenet");
+    }
+
+    #[test]
+    fn instruments_are_fetched_only_when_asked_for() {
+        let (parts, folder) = (native::parts().unwrap(), tempfile::tempdir().unwrap());
+        let names = |instruments: &[&str]| -> Vec<String> {
+            let instruments = instruments.iter().map(|name| (*name).to_owned()).collect();
+            let args = Args { instruments, without_trainer: true, cuda: Cuda::No, ..Args::default() };
+            plan(&args, &parts, folder.path()).unwrap().into_iter().map(|(part, _)| part.name.clone()).collect()
+        };
+        assert!(!names(&[]).contains(&"nudenet".to_owned()));
+        assert!(names(&["nudenet"]).contains(&"nudenet".to_owned()));
     }
 }
