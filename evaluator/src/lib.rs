@@ -5,19 +5,23 @@
 //! - [`stats`]: how sure a count is, whether two models differ, and what many comparisons at once leave of it.
 //! - [`judge`]: whether pictures show what was asked for.
 //! - [`instrument`]: detectors, classifiers and embeddings that look at pictures or read texts.
+//! - [`decode`]: files to pictures, within limits.
 //! - [`resize`]: resizing as Pillow, OpenCV and PyTorch do it, which instruments are defined with.
 //! - [`suite`]: prompt sets in every form that they are published in.
 //! - [`protocol`]: how a suite is drawn and what is measured on the pictures.
 //! - [`frechet`]: the distance between two sets of features, of which FID is the one over Inception's.
+//! - [`kid`]: the kernel distance between them.
 //! - [`features`]: cosines, CLIP score, CP score.
 
 pub mod document;
+pub mod decode;
 mod error;
 pub mod features;
 pub mod frechet;
 pub mod gate;
 pub mod instrument;
 pub mod judge;
+pub mod kid;
 pub mod resize;
 pub mod protocol;
 pub mod stats;

@@ -1,5 +1,9 @@
 //! Pillow's `Image.resize` on 8-bit pictures (`Resample.c`): a horizontal and a vertical pass, rounded to bytes after each, with
 //! weights of 22 bits.
+//!
+//! As Pillow did it up to version 12, with which published numbers were computed: always the horizontal pass first. Pillow 13 begins
+//! with the vertical one where the height shrinks more than the width (its pull request 9549), which rounds differently. For squares there is no
+//! difference.
 
 use image::RgbImage;
 

@@ -13,7 +13,8 @@ fn pairs(from: u32, to: u32) -> Vec<Pair> {
     let scale = from as f32 / to as f32;
     let last = from as usize - 1;
     let pair = |i: u32| {
-        let at = (scale * (i as f32 + 0.5) - 0.5).max(0.0);
+        // PyTorch is compiled with fused multiplications, here and below.
+        let at = scale.mul_add(i as f32 + 0.5, -0.5).max(0.0);
         let first = (at as usize).min(last);
         let rest = (at - first as f32).clamp(0.0, 1.0);
         Pair { first, second: (first + 1).min(last), weights: [1.0 - rest, rest] }
