@@ -9,6 +9,7 @@
 //! - [`resize`]: resizing as Pillow, OpenCV and PyTorch do it, which instruments are defined with.
 //! - [`suite`]: prompt sets in every form that they are published in.
 //! - [`protocol`]: how a suite is drawn and what is measured on the pictures.
+//! - [`report`]: what an audit found, for people and for machines.
 //! - [`frechet`]: the distance between two sets of features, of which FID is the one over Inception's.
 //! - [`kid`]: the kernel distance between them.
 //! - [`features`]: cosines, CLIP score, CP score.
@@ -24,6 +25,7 @@ pub mod judge;
 pub mod kid;
 pub mod resize;
 pub mod protocol;
+pub mod report;
 pub mod stats;
 pub mod suite;
 

@@ -11,7 +11,7 @@ mod verdict;
 
 pub use metric::{
     Better, Bounds, ConfidenceInterval, Corrected, Counts, Curve, Discordant, Estimate, Metric, MetricKind, Paired,
-    Point, Scope, Unit,
+    Point, SMALL, Scope, Unit,
 };
 pub use model::{Component, Environment, InstrumentInfo, Model, ModelExpert, SuiteInfo};
 pub use sample::{Outcome, Sample, Seen, Status};
@@ -56,6 +56,12 @@ pub struct Audit {
     pub confusions: Vec<Confusion>,
     /// Which expert drew what.
     pub routing: Vec<Routing>,
+    /// Thresholds that published protocols apply to the scores of this audit's measures.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub marks: Vec<Mark>,
+    /// How far the instruments can be trusted, where that was measured on labelled pictures.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trust: Vec<Trust>,
     /// What draws, looks and counts.
     pub environment: Environment,
     /// The plan that was fixed before the first picture.
@@ -66,6 +72,9 @@ pub struct Audit {
     pub journal: Journal,
     /// What this audit does not say, in sentences.
     pub limits: Vec<String>,
+    /// The command that repeats it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeat: Option<String>,
 }
 
 /// Name and version.
@@ -135,4 +144,32 @@ pub struct Routed {
     /// Median of the router's margin over the second choice; none where nothing routed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub median_margin: Option<f64>,
+}
+
+/// A threshold that a published protocol uses.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Mark {
+    /// The measure whose scores it is applied to.
+    pub measure: String,
+    /// The protocol that uses it.
+    pub protocol: String,
+    /// The threshold.
+    pub threshold: f64,
+}
+
+/// What an instrument makes of labelled pictures.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Trust {
+    /// The measure.
+    pub measure: String,
+    /// Hash of the labelled set, in hexadecimal.
+    pub sha256: String,
+    /// Pictures that are labelled positive.
+    pub positives: u64,
+    /// Share of them that it flags.
+    pub sensitivity: Estimate,
+    /// Pictures that are labelled negative.
+    pub negatives: u64,
+    /// Share of them that it leaves.
+    pub specificity: Estimate,
 }
