@@ -34,6 +34,8 @@ struct Slot {
     entry: GraphEntry,
     /// Checked when it is first needed: the weights of an expert that draws nothing need not be hashed.
     graph: Option<GraphFile>,
+    /// Of the graph and of the weights that it takes, wherever they lie. Experts that share weights have them once on disk, but ONNX
+    /// Runtime makes every network a copy in its kernels' layouts, so each counts its own.
     bytes: u64,
     network: Option<Network>,
 }
@@ -49,7 +51,7 @@ struct Opening {
 }
 
 impl Networks {
-    /// Checks the graphs and their weights; of several experts only that they are there. Nothing is opened.
+    /// Checks the graphs and their weights; of several experts only that their weights are there. Nothing is opened.
     pub fn check(engine: &Engine, bundle: &Bundle, options: &Options) -> Result<Self> {
         let on_cpu = NetworkOptions { cache: options.cache.clone(), ..NetworkOptions::default() };
         let network = NetworkOptions { providers: engine.check(&options.providers)?, ..on_cpu.clone() };
@@ -208,7 +210,8 @@ impl Slot {
         options: &NetworkOptions,
     ) -> Result<Self> {
         if let Some(listed) = entry.listed.as_ref().filter(|_| is_one_of_several) {
-            let bytes = listed.check_sizes(bundle.folder(), &entry.file).map_err(crate::engine::Error::from)?;
+            let bytes = listed.measure(bundle.folder(), &entry.file, &options.cache);
+            let bytes = bytes.map_err(crate::engine::Error::from)?;
             return Ok(Self { name, is_one_of_several, entry, graph: None, bytes, network: None });
         }
         let graph = GraphFile::open(bundle.folder(), &entry.file, entry.listed.as_ref(), &options.cache)

@@ -4,7 +4,10 @@ use super::{GraphError, external::External};
 use crate::onnx::{
     AttributeProto, DataLocation, FunctionProto, GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto,
 };
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
 /// Format versions that ONNX Runtime 1.30 takes.
 const IR_VERSIONS: (i64, i64) = (3, 13);
@@ -16,8 +19,26 @@ const OPSETS: (i64, i64) = (7, 26);
 pub(super) struct Findings {
     /// Version of the standard operators.
     pub opset: i64,
-    /// The files beside the graph that tensors lie in: how long each must be at least, and the tensor that ends there.
-    pub locations: BTreeMap<String, (u64, String)>,
+    /// The files beside the graph that tensors lie in.
+    pub locations: BTreeMap<String, Location>,
+}
+
+/// What a graph takes from a file beside it.
+#[derive(Debug, Default)]
+pub(super) struct Location {
+    /// How long it must be at least.
+    pub end: u64,
+    /// The tensor that ends there.
+    pub tensor: String,
+    /// Where tensors begin and end.
+    ranges: BTreeSet<(u64, u64)>,
+}
+
+impl Location {
+    /// Bytes that are taken; those of tensors in the same place once.
+    pub fn taken(&self) -> u64 {
+        self.ranges.iter().fold(0, |sum, (start, end)| sum.saturating_add(end - start))
+    }
 }
 
 /// Checks `model`, read from `file`.
@@ -40,7 +61,7 @@ pub(super) fn check(file: &str, model: &ModelProto) -> Result<Findings, GraphErr
 
 struct Walk<'a> {
     file: &'a str,
-    locations: BTreeMap<String, (u64, String)>,
+    locations: BTreeMap<String, Location>,
 }
 
 impl Walk<'_> {
@@ -93,9 +114,11 @@ impl Walk<'_> {
         let failed =
             |problem| GraphError::External { graph: self.file.to_owned(), tensor: tensor.name.clone(), problem };
         let external = External::read(tensor).map_err(failed)?;
-        let last = self.locations.entry(external.location).or_default();
-        if last.0 <= external.end {
-            *last = (external.end, tensor.name.clone());
+        let Range { start, end } = external.bytes;
+        let found = self.locations.entry(external.location).or_default();
+        found.ranges.insert((start, end));
+        if found.end <= end {
+            (found.end, found.tensor) = (end, tensor.name.clone());
         }
         Ok(())
     }

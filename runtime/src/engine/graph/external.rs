@@ -2,14 +2,15 @@
 
 use crate::onnx::{DataLocation, DataType, TensorProto};
 use pleach_model::files::is_plain_name;
+use std::ops::Range;
 
 /// The bytes of one tensor in another file.
 #[derive(Debug)]
 pub(super) struct External {
     /// Name of the file, which lies beside the graph.
     pub location: String,
-    /// Where they end in it.
-    pub end: u64,
+    /// Where they lie in it.
+    pub bytes: Range<u64>,
 }
 
 impl External {
@@ -42,8 +43,9 @@ impl External {
             let than = if length < size { "shorter" } else { "longer" };
             return Err(format!("is {than} than the tensor: {length} bytes instead of {size}"));
         }
-        let end = offset.unwrap_or(0).checked_add(size).ok_or("ends beyond any file")?;
-        Ok(Self { location: location.to_owned(), end })
+        let start = offset.unwrap_or(0);
+        let end = start.checked_add(size).ok_or("ends beyond any file")?;
+        Ok(Self { location: location.to_owned(), bytes: start..end })
     }
 }
 

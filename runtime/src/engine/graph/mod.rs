@@ -38,22 +38,21 @@ pub struct Listed {
 }
 
 impl Listed {
-    /// Whether the graph `file` of the bundle in `root` and its weights are there and as long as the manifest says, without reading them:
-    /// how many bytes they have together.
+    /// The bytes that the graph `file` of the bundle in `root` takes, weights included. The graph must be what the manifest says, its weights
+    /// must be there and as long; they are not read.
     ///
     /// # Errors
-    /// [`GraphError::Files`], [`GraphError::Size`].
-    pub fn check_sizes(&self, root: &Path, file: &str) -> Result<u64, GraphError> {
+    /// [`GraphError`].
+    pub fn measure(&self, root: &Path, file: &str, cache: &HostCache) -> Result<u64, GraphError> {
         let weights = self.weights.iter().map(|(name, expected)| (sibling(file, name), expected.bytes));
-        let mut all = 0;
         for (file, expected) in [(file.to_owned(), self.graph.bytes)].into_iter().chain(weights) {
             let found = size(&files::resolve_inside(root, &file)?)?;
             if found != expected {
                 return Err(GraphError::Size { file, found, expected });
             }
-            all += found;
         }
-        Ok(all)
+        let graph = GraphFile::examine(root, file, Some(self), cache)?;
+        Ok(graph.bytes() + graph.weight_bytes())
     }
 }
 
@@ -76,6 +75,8 @@ struct Weights {
     path: PathBuf,
     /// Its size.
     bytes: u64,
+    /// Bytes of it that the graph takes.
+    taken: u64,
 }
 
 /// What a graph says about itself.
@@ -105,6 +106,13 @@ impl GraphFile {
     /// # Errors
     /// [`GraphError`].
     pub fn open(root: &Path, file: &str, listed: Option<&Listed>, cache: &HostCache) -> Result<Self, GraphError> {
+        let graph = Self::examine(root, file, listed, cache)?;
+        check_weights(file, &graph.weights, listed, cache)?;
+        Ok(graph)
+    }
+
+    /// All of [`open`](Self::open) but reading the weights.
+    fn examine(root: &Path, file: &str, listed: Option<&Listed>, cache: &HostCache) -> Result<Self, GraphError> {
         let path = files::resolve_inside(root, file)?;
         let (bytes, sha256) = read(file, &path, cache)?;
         if let Some(listed) = listed {
@@ -112,10 +120,10 @@ impl GraphFile {
         }
         let model = decode(file, &bytes)?;
         let findings = check::check(file, &model)?;
-        let weights = findings.locations.into_iter().map(|(location, end)| Weights::open(root, file, location, end));
+        let weights =
+            findings.locations.into_iter().map(|(location, found)| Weights::open(root, file, location, found));
         let weights = weights.collect::<Result<Vec<_>, _>>()?;
         check_folder(file, &weights)?;
-        check_weights(file, &weights, listed, cache)?;
         Ok(Self { name: file.to_owned(), bytes, sha256, weights, facts: Facts::read(file, model, findings.opset)? })
     }
 
@@ -134,9 +142,10 @@ impl GraphFile {
         self.bytes.len() as u64
     }
 
-    /// Bytes of the weight files beside it, which several graphs may share; 0 where the graph holds its weights itself.
+    /// Bytes of its tensors that lie in the files beside it, those that lie in the same place once; 0 where the graph holds its weights itself.
+    /// The files may be longer: several graphs may share them, and each take a part.
     pub fn weight_bytes(&self) -> u64 {
-        self.weights.iter().map(|weights| weights.bytes).sum()
+        self.weights.iter().fold(0, |sum, weights| sum.saturating_add(weights.taken))
     }
 
     /// The weight files beside it as the graph names them, with their sizes.
@@ -174,15 +183,16 @@ impl GraphFile {
 }
 
 impl Weights {
-    fn open(root: &Path, graph: &str, location: String, end: (u64, String)) -> Result<Self, GraphError> {
+    fn open(root: &Path, graph: &str, location: String, found: check::Location) -> Result<Self, GraphError> {
         let path = files::resolve_inside(root, &sibling(graph, &location))?;
         let bytes = size(&path)?;
-        let (end, tensor) = end;
+        let taken = found.taken();
+        let check::Location { end, tensor, .. } = found;
         if end > bytes {
             let problem = format!("ends at byte {end} of {location:?}, which has {bytes}");
             return Err(GraphError::External { graph: graph.to_owned(), tensor, problem });
         }
-        Ok(Self { location, path, bytes })
+        Ok(Self { location, path, bytes, taken })
     }
 }
 

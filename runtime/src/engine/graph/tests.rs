@@ -44,7 +44,7 @@ fn weights_in_the_graph_and_beside_it_are_read() {
     let (inline, beside) = (open(&inline).unwrap(), open(&beside).unwrap());
     assert_eq!(product(&inline), [41.0, 52.0, 63.0]);
     assert_eq!(product(&beside), [41.0, 52.0, 63.0]);
-    assert_eq!((inline.weight_bytes(), beside.weight_bytes()), (0, 28));
+    assert_eq!((inline.weight_bytes(), beside.weight_bytes()), (0, 24));
 }
 
 #[test]
@@ -152,8 +152,57 @@ fn weights_may_lie_in_several_files() {
     );
     fs::write(&missing, [0; 4]).unwrap();
     let graph = open(&folder).unwrap();
-    assert_eq!((graph.weight_bytes(), graph.weight_files().count()), (32, 2));
+    assert_eq!((graph.weight_bytes(), graph.weight_files().count()), (28, 2));
     assert_eq!(product(&graph), [41.0, 52.0, 63.0]);
+}
+
+/// What another graph takes from the same file does not count, and what two tensors both are counts once.
+#[test]
+fn only_what_a_graph_takes_from_a_file_is_counted() {
+    let folder = bundle(&external("model.onnx_data"));
+    let file = folder.path().join("model.onnx_data");
+    fs::write(&file, [weights(), vec![0; 1000]].concat()).unwrap();
+    let digest = |name: &str| files::digest_file(&folder.path().join(name)).unwrap();
+    let measured = || {
+        let weights = vec![("model.onnx_data".into(), digest("model.onnx_data"))];
+        let listed = Listed { graph: digest("model.onnx"), weights };
+        let measured = listed.measure(folder.path(), "model.onnx", &HostCache::off()).unwrap();
+        let opened = GraphFile::open(folder.path(), "model.onnx", Some(&listed), &HostCache::off()).unwrap();
+        assert_eq!(measured, opened.bytes() + opened.weight_bytes());
+        measured - opened.bytes()
+    };
+    assert_eq!(measured(), 24);
+    let mut model = external("model.onnx_data");
+    let tensors = &mut model.graph.as_mut().unwrap().initializer;
+    tensors.push(TensorProto::external("the same place", FLOAT, [6], "model.onnx_data", 4, 24));
+    tensors.push(TensorProto::external("another", FLOAT, [25], "model.onnx_data", 900, 100));
+    save(folder.path(), &model, None);
+    assert_eq!(measured(), 124);
+}
+
+/// Size and graph are looked at, the weights' contents are not.
+#[test]
+fn a_graph_is_measured_without_its_weights_being_read() {
+    let folder = bundle(&external("model.onnx_data"));
+    let digest = |name: &str| files::digest_file(&folder.path().join(name)).unwrap();
+    let listed =
+        Listed { graph: digest("model.onnx"), weights: vec![("model.onnx_data".into(), digest("model.onnx_data"))] };
+    let measure =
+        |file: &str| listed.measure(folder.path(), file, &HostCache::off()).map_err(|error| error.to_string());
+    let mut damaged = weights();
+    damaged[5] ^= 1;
+    fs::write(folder.path().join("model.onnx_data"), &damaged).unwrap();
+    measure("model.onnx").unwrap();
+    fs::write(folder.path().join("model.onnx_data"), &damaged[1..]).unwrap();
+    assert_eq!(
+        measure("model.onnx").unwrap_err(),
+        "model.onnx_data has 27 bytes, the manifest says 28: it is damaged or was replaced"
+    );
+    fs::write(folder.path().join("model.onnx_data"), damaged).unwrap();
+    let mut model = external("model.onnx_data");
+    model.graph.as_mut().unwrap().name = "lineal".into();
+    save(folder.path(), &model, None);
+    assert!(measure("model.onnx").unwrap_err().starts_with("model.onnx has the SHA-256 "));
 }
 
 #[test]
