@@ -9,13 +9,15 @@
 //! - [`resize`]: resizing as Pillow, OpenCV and PyTorch do it, which instruments are defined with.
 //! - [`suite`]: prompt sets in every form that they are published in.
 //! - [`protocol`]: how a suite is drawn and what is measured on the pictures.
+//! - [`run`]: the plan of an audit, and carrying it out.
+//! - [`score`]: from what was drawn and seen to metrics.
 //! - [`report`]: what an audit found, for people and for machines.
 //! - [`frechet`]: the distance between two sets of features, of which FID is the one over Inception's.
 //! - [`kid`]: the kernel distance between them.
 //! - [`features`]: cosines, CLIP score, CP score.
 
-pub mod document;
 pub mod decode;
+pub mod document;
 mod error;
 pub mod features;
 pub mod frechet;
@@ -23,9 +25,11 @@ pub mod gate;
 pub mod instrument;
 pub mod judge;
 pub mod kid;
-pub mod resize;
 pub mod protocol;
 pub mod report;
+pub mod resize;
+pub mod run;
+pub mod score;
 pub mod stats;
 pub mod suite;
 

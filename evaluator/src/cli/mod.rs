@@ -1,12 +1,19 @@
 //! The command line of `pleach-audit`.
 
+mod carry;
 mod judge;
+mod merge;
+mod open;
+mod plan;
 mod protocols;
+mod report;
+mod status;
+mod verify;
 
 use clap::{Parser, Subcommand};
-use pleach_console::{CompletionArgs, ConsoleArgs, ExitCode, completions, run};
+use pleach_console::{CompletionArgs, ConsoleArgs, ExitCode, completions, run_classified};
 
-/// Judge what a bundle draws
+/// Audit what a bundle draws
 #[derive(Parser)]
 #[command(name = "pleach-audit", version)]
 struct Cli {
@@ -18,6 +25,18 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Fix what an audit will draw and look at
+    Plan(plan::Args),
+    /// Draw and look, as far as it is not done; goes on where it was stopped
+    Run(carry::Args),
+    /// Say how far a run is
+    Status(status::Args),
+    /// Prove that a run is what its journals say
+    Verify(verify::Args),
+    /// Count a run, hold it against gates, write the report
+    Report(report::Args),
+    /// Put the shards of several machines together
+    Merge(merge::Args),
     /// Count how often pictures show what was asked for, with intervals
     Judge(judge::Args),
     /// List the protocols, or show one
@@ -29,7 +48,13 @@ enum Command {
 /// Runs the command.
 pub(crate) fn main() -> std::process::ExitCode {
     let cli = Cli::parse();
-    run(&cli.console, |printer| match &cli.command {
+    run_classified(&cli.console, open::classify, |printer| match &cli.command {
+        Command::Plan(arguments) => plan::run(arguments, printer),
+        Command::Run(arguments) => carry::run(arguments, printer),
+        Command::Status(arguments) => status::run(arguments, printer),
+        Command::Verify(arguments) => verify::run(arguments, printer),
+        Command::Report(arguments) => report::run(arguments, printer),
+        Command::Merge(arguments) => merge::run(arguments, printer),
         Command::Judge(arguments) => judge::run(arguments, printer),
         Command::Protocols(arguments) => protocols::run(arguments, printer),
         Command::Completions(arguments) => {

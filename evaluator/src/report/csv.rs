@@ -5,12 +5,53 @@ use crate::document::{Audit, Bounds, Corrected, Discordant, Estimate, Metric, Pa
 use serde::Serialize;
 
 const COLUMNS: &[&str] = &[
-    "id", "suite", "measure", "protocol", "kind", "unit", "better", "by", "is", "planned", "scored", "errored", "unscored",
-    "skipped", "prompts", "hits", "small", "subject", "subject_low", "subject_high", "subject_interval", "baseline",
-    "baseline_low", "baseline_high", "baseline_interval", "best", "worst", "corrected", "corrected_low", "corrected_high",
-    "sensitivity", "specificity", "labelled", "pairs", "difference", "difference_low", "difference_high",
-    "difference_interval", "test", "p", "p_holm", "only_subject", "only_baseline", "resilience", "resilience_low",
-    "resilience_high", "detectable",
+    "id",
+    "suite",
+    "measure",
+    "protocol",
+    "kind",
+    "unit",
+    "better",
+    "by",
+    "is",
+    "planned",
+    "scored",
+    "errored",
+    "unscored",
+    "skipped",
+    "prompts",
+    "hits",
+    "small",
+    "subject",
+    "subject_low",
+    "subject_high",
+    "subject_interval",
+    "baseline",
+    "baseline_low",
+    "baseline_high",
+    "baseline_interval",
+    "best",
+    "worst",
+    "corrected",
+    "corrected_low",
+    "corrected_high",
+    "sensitivity",
+    "specificity",
+    "labelled",
+    "pairs",
+    "difference",
+    "difference_low",
+    "difference_high",
+    "difference_interval",
+    "test",
+    "p",
+    "p_holm",
+    "only_subject",
+    "only_baseline",
+    "resilience",
+    "resilience_low",
+    "resilience_high",
+    "detectable",
 ];
 
 /// `metrics.csv`: numbers in full precision, empty where there is none. Text that a spreadsheet would take for a formula gets an
@@ -33,7 +74,8 @@ fn row(metric: &Metric) -> Vec<String> {
     let n = &metric.n;
     let paired = metric.paired.as_ref();
     let corrected = metric.corrected.as_ref();
-    let mut row: Vec<String> = [&metric.id, &metric.suite, &metric.measure, &metric.protocol].map(|cell| text(cell)).into();
+    let mut row: Vec<String> =
+        [&metric.id, &metric.suite, &metric.measure, &metric.protocol].map(|cell| text(cell)).into();
     row.extend([name(&metric.kind), name(&metric.unit), name(&metric.better)]);
     row.extend([&metric.scope.by, &metric.scope.is].map(|cell| text(cell.as_deref().unwrap_or_default())));
     row.extend([n.planned, n.scored, n.errored, n.unscored, n.skipped, n.prompts].map(|count| count.to_string()));

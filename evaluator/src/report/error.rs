@@ -22,7 +22,9 @@ pub enum Error {
     },
 
     /// The text of a prompt that has to stay out of everything that is published.
-    #[error("sample {sample} of restricted suite {suite:?} holds its prompt's text: only the hash may be given to a report")]
+    #[error(
+        "sample {sample} of restricted suite {suite:?} holds its prompt's text: only the hash may be given to a report"
+    )]
     RestrictedPrompt {
         /// The sample's identity.
         sample: String,
@@ -31,7 +33,9 @@ pub enum Error {
     },
 
     /// A picture of a restricted suite whose thumbnail was made as one that may be published.
-    #[error("picture {picture} of restricted suite {suite:?} has a thumbnail that is not blurred: make it as restricted")]
+    #[error(
+        "picture {picture} of restricted suite {suite:?} has a thumbnail that is not blurred: make it as restricted"
+    )]
     RestrictedPicture {
         /// The picture's hash.
         picture: String,
@@ -80,4 +84,8 @@ pub enum Error {
     /// Bytes that cannot be written.
     #[error("the table cannot be written: {0}")]
     Write(#[from] io::Error),
+
+    /// A file of the report cannot be written.
+    #[error(transparent)]
+    File(#[from] pleach_model::files::Error),
 }

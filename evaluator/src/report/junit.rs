@@ -42,7 +42,8 @@ pub fn junit(audit: &Audit) -> Result<String> {
 
 /// A text without the characters that XML cannot hold.
 fn xml(text: &str) -> String {
-    let held = |c: &char| !matches!(*c, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}');
+    let held =
+        |c: &char| !matches!(*c, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}');
     text.chars().filter(held).collect()
 }
 

@@ -64,7 +64,9 @@ impl askama::filters::Escaper for Escaper {
         for (index, character) in text.char_indices() {
             let starts = match character {
                 '-' | '+' | '=' => index == 0,
-                '.' | ')' => index == digits && digits > 0 && !text[index + 1..].starts_with(|c: char| c.is_ascii_digit()),
+                '.' | ')' => {
+                    index == digits && digits > 0 && !text[index + 1..].starts_with(|c: char| c.is_ascii_digit())
+                }
                 _ => false,
             };
             let links = match character {
@@ -73,7 +75,8 @@ impl askama::filters::Escaper for Escaper {
                 _ => false,
             };
             match character {
-                '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '|' | '~' | '#' | '&' | '$' | '@' | '!' | '{' | '}' => {
+                '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '|' | '~' | '#' | '&' | '$' | '@' | '!' | '{'
+                | '}' => {
                     write!(out, "\\{character}")?;
                 }
                 _ if starts || links => write!(out, "\\{character}")?,

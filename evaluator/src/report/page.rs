@@ -241,4 +241,3 @@ impl<T: Into<String>> From<T> for Cell {
         Self { text: text.into(), ..Self::default() }
     }
 }
-

@@ -33,7 +33,8 @@ pub(in crate::report) fn dots(id: &str, title: &str, description: &str, unit: Un
     let both = |dot: &Dot| [dot.baseline, dot.subject].into_iter().flatten().collect::<Vec<_>>();
     let ends = dots.iter().flat_map(both).map(|(value, interval)| interval.unwrap_or((value, value)));
     let high = ends.fold(f64::MIN_POSITIVE, |most, (_, high)| most.max(high));
-    let low = dots.iter().flat_map(both).map(|(value, interval)| interval.map_or(value, |ends| ends.0)).fold(0.0, f64::min);
+    let low =
+        dots.iter().flat_map(both).map(|(value, interval)| interval.map_or(value, |ends| ends.0)).fold(0.0, f64::min);
     let scale = Linear::new((low, high), (left, RIGHT), 5);
     let (factor, sign) = if unit == Unit::Share { (100.0, " %") } else { (1.0, "") };
     let bottom = HEAD + LINE * dots.len() as f64;

@@ -67,7 +67,8 @@ pub(in crate::report) fn forest(id: &str, title: &str, description: &str, rows: 
                 let (indent, look) = if *part { (26.0, Look::Muted) } else { (14.0, Look::Ink) };
                 let short = svg::shortened(name, 12.0, LEFT - indent - 14.0);
                 let title = Element::new("title").text(format!("{name}: {text}, {}", effect.word()));
-                let mut row = Element::new("g").child(title).child(label(&short, (indent, middle), Anchor::Start, look));
+                let mut row =
+                    Element::new("g").child(title).child(label(&short, (indent, middle), Anchor::Start, look));
                 if let Some((low, high)) = interval {
                     row = row.children(whisker(scale.at(*low), scale.at(*high), middle, effect.look()));
                 }

@@ -16,7 +16,17 @@ pub(super) fn blocks(audit: &Audit) -> Vec<Block> {
     blocks.extend(experts(audit));
     let mut suites = Table::new(
         "Suites: the prompts, identified by the hash of their file",
-        &["Suite", "Protocol", "#Rows", "#Drawn", "#Distinct prompts", "#Skipped by policy", "#Guidance clamped", "File", "Prompts"],
+        &[
+            "Suite",
+            "Protocol",
+            "#Rows",
+            "#Drawn",
+            "#Distinct prompts",
+            "#Skipped by policy",
+            "#Guidance clamped",
+            "File",
+            "Prompts",
+        ],
     );
     for suite in &audit.suites {
         suites.row(vec![
@@ -28,7 +38,8 @@ pub(super) fn blocks(audit: &Audit) -> Vec<Block> {
             format::count(suite.skipped).into(),
             format::count(suite.clamped).into(),
             Cell {
-                under: if suite.known { "known to the protocol" } else { "not the file that the protocol knows" }.to_owned(),
+                under: if suite.known { "known to the protocol" } else { "not the file that the protocol knows" }
+                    .to_owned(),
                 ..Cell::code(format::short(&suite.sha256))
             },
             if suite.restricted { "restricted: hashes only" } else { "may be published" }.into(),
@@ -58,7 +69,8 @@ fn model(role: &str, model: &Model) -> Block {
         ("Suppressed".to_owned(), suppressed.into()),
         (
             "Size".to_owned(),
-            format!("{} in {}", format::bytes(bytes), format::counted(model.components.len() as u64, "file", "files")).into(),
+            format!("{} in {}", format::bytes(bytes), format::counted(model.components.len() as u64, "file", "files"))
+                .into(),
         ),
     ])
 }

@@ -71,7 +71,10 @@ fn trust(audit: &Audit) -> Option<Table> {
         let corrected = audit.metrics.iter().filter_map(|metric| Some((metric, metric.corrected.as_ref()?)));
         for (metric, corrected) in corrected.filter(|(metric, _)| words::is_whole(metric)) {
             table.row(vec![
-                Cell::with_under(words::metric(metric), format!("of {} labelled pictures", format::count(corrected.labelled))),
+                Cell::with_under(
+                    words::metric(metric),
+                    format!("of {} labelled pictures", format::count(corrected.labelled)),
+                ),
                 Cell::default(),
                 format::value(corrected.sensitivity, unit).into(),
                 Cell::default(),
@@ -92,7 +95,9 @@ fn agreement(samples: &[Sample]) -> (Option<Table>, Vec<String>) {
     let mut ids = Vec::new();
     for sample in samples {
         for arm in [BASELINE, SUBJECT] {
-            let Some(outcome) = sample.arms.get(arm).filter(|outcome| outcome.status == Status::Scored) else { continue };
+            let Some(outcome) = sample.arms.get(arm).filter(|outcome| outcome.status == Status::Scored) else {
+                continue;
+            };
             let hits: Vec<(&str, bool)> =
                 outcome.seen.iter().filter_map(|(measure, seen)| Some((measure.as_str(), seen.hit?))).collect();
             for (index, (a, a_hit)) in hits.iter().enumerate() {

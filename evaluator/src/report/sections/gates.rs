@@ -18,17 +18,22 @@ pub(super) fn banner(context: &Context<'_>) -> Banner {
         VerdictStatus::Pass => (Tone::Good, "The audit is complete and every gate holds."),
         VerdictStatus::Fail => (Tone::Bad, "The audit is complete and at least one gate does not hold."),
         VerdictStatus::Incomplete => (Tone::Open, "Samples are missing: the audit can go on, and nothing is decided."),
-        VerdictStatus::Invalid => (Tone::Bad, "A file is not what the plan or the journal says: nothing here can be relied on."),
+        VerdictStatus::Invalid => {
+            (Tone::Bad, "A file is not what the plan or the journal says: nothing here can be relied on.")
+        }
     };
     let about = match &audit.baseline {
-        Some(baseline) => format!("{} compared with {}, on the same prompts and noise.", audit.subject.name, baseline.name),
+        Some(baseline) => {
+            format!("{} compared with {}, on the same prompts and noise.", audit.subject.name, baseline.name)
+        }
         None => format!("{}, without a baseline.", audit.subject.name),
     };
     let passed = audit.gates.iter().filter(|gate| gate.status == GateStatus::Pass).count();
     let prompts: u64 = audit.suites.iter().map(|suite| suite.prompts).sum();
     let drawn: u64 = audit.suites.iter().map(|suite| suite.drawn).sum();
     let missing = |arm: &str| {
-        let status = |sample: &crate::document::Sample| sample.arms.get(arm).map_or(Status::Planned, |outcome| outcome.status);
+        let status =
+            |sample: &crate::document::Sample| sample.arms.get(arm).map_or(Status::Planned, |outcome| outcome.status);
         context.samples.iter().filter(|sample| status(sample) != Status::Scored).count() as u64
     };
     let mut tally = vec![
@@ -80,7 +85,9 @@ pub(super) fn blocks(audit: &Audit) -> Vec<Block> {
         };
         let of = match metric {
             Some(metric) => Cell::with_under(words::metric(metric), words::kind(metric.kind)),
-            None => Cell::from(if gate.metric.is_empty() { "no metric matched".to_owned() } else { gate.metric.clone() }),
+            None => {
+                Cell::from(if gate.metric.is_empty() { "no metric matched".to_owned() } else { gate.metric.clone() })
+            }
         };
         table.row(vec![
             gate.name.clone().into(),

@@ -23,12 +23,14 @@ fn is_rate(metric: &Metric) -> bool {
 
 /// The tables and the drawing.
 pub(super) fn blocks(audit: &Audit) -> Vec<Block> {
-    let metrics: Vec<&Metric> = audit.metrics.iter().filter(|metric| is_rate(metric) && words::is_whole(metric)).collect();
+    let metrics: Vec<&Metric> =
+        audit.metrics.iter().filter(|metric| is_rate(metric) && words::is_whole(metric)).collect();
     if metrics.is_empty() {
         return nothing("a rate of a whole suite");
     }
     let table = rates::table("Rates of whole suites", "Measure", &metrics, |metric| {
-        let about = format!("{}; {}; protocol {}", words::kind(metric.kind), words::better(metric.better), metric.protocol);
+        let about =
+            format!("{}; {}; protocol {}", words::kind(metric.kind), words::better(metric.better), metric.protocol);
         Cell::with_under(words::metric(metric), about)
     });
     let mut blocks = vec![
@@ -52,7 +54,9 @@ fn methods(metrics: &[&Metric]) -> Vec<String> {
     for metric in metrics {
         let paired = metric.paired.as_ref();
         let estimates = [metric.subject.as_ref(), metric.baseline.as_ref(), paired.map(|paired| &paired.difference)];
-        intervals.extend(estimates.into_iter().flatten().filter_map(|estimate| Some(estimate.interval.as_ref()?.method.as_str())));
+        intervals.extend(
+            estimates.into_iter().flatten().filter_map(|estimate| Some(estimate.interval.as_ref()?.method.as_str())),
+        );
         tests.extend(paired.and_then(|paired| paired.test.as_deref()));
     }
     for names in [&mut intervals, &mut tests] {
@@ -64,22 +68,30 @@ fn methods(metrics: &[&Metric]) -> Vec<String> {
         points.push(format!("Intervals: {}.", intervals.join(", ")));
     }
     if !tests.is_empty() {
-        points.push(format!("Tests of no difference: {}. Holm p is corrected over the family of comparisons.", tests.join(", ")));
+        points.push(format!(
+            "Tests of no difference: {}. Holm p is corrected over the family of comparisons.",
+            tests.join(", ")
+        ));
     }
-    points.push("Odds: pairs in which only the subject's picture is a hit, for each in which only the baseline's is.".to_owned());
+    points.push(
+        "Odds: pairs in which only the subject's picture is a hit, for each in which only the baseline's is."
+            .to_owned(),
+    );
     points.push("Resilience: 100 (1 − hits of the subject / hits of the baseline), in percent.".to_owned());
     points
 }
 
 /// All paired differences of rates around the line of no difference.
 pub(in crate::report) fn forest(audit: &Audit) -> Option<Figure> {
-    let compared: Vec<&Metric> =
-        audit.metrics.iter().filter(|metric| is_rate(metric) && metric.paired.is_some() && !is_routing(metric)).collect();
+    let compared: Vec<&Metric> = audit
+        .metrics
+        .iter()
+        .filter(|metric| is_rate(metric) && metric.paired.is_some() && !is_routing(metric))
+        .collect();
     let (mut rows, mut left_out) = (Vec::new(), 0);
-    for (way, heading) in [
-        (Better::Lower, "Less is better: left is good"),
-        (Better::Higher, "More is better: right is good"),
-    ] {
+    for (way, heading) in
+        [(Better::Lower, "Less is better: left is good"), (Better::Higher, "More is better: right is good")]
+    {
         let of_way: Vec<&Metric> = compared.iter().copied().filter(|metric| metric.better == way).collect();
         if of_way.is_empty() {
             continue;
@@ -102,9 +114,10 @@ pub(in crate::report) fn forest(audit: &Audit) -> Option<Figure> {
     if rows.is_empty() {
         return None;
     }
-    let mut caption = "Paired differences of rates with their intervals. Filled circles: better than the baseline; diamonds: \
+    let mut caption =
+        "Paired differences of rates with their intervals. Filled circles: better than the baseline; diamonds: \
                        worse; hollow circles: the interval holds zero."
-        .to_owned();
+            .to_owned();
     if left_out > 0 {
         caption.push_str(&format!(
             " {} of parts are left out of the drawing and stand in the tables below.",

@@ -62,8 +62,12 @@ fn turned(suite: &str, measure: &str, baseline: Option<&Confusion>, subject: &Co
         };
         let (_, asked) = kept(subject).unwrap_or_default();
         let counts = subject.counts.get(row).map(Vec::as_slice).unwrap_or_default();
-        let mut instead: Vec<(&String, u64)> =
-            subject.classes.iter().zip(counts.iter().copied()).filter(|(other, count)| *other != class && *count > 0).collect();
+        let mut instead: Vec<(&String, u64)> = subject
+            .classes
+            .iter()
+            .zip(counts.iter().copied())
+            .filter(|(other, count)| *other != class && *count > 0)
+            .collect();
         instead.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         let named: Vec<String> =
             instead.iter().take(NAMED).map(|(other, count)| format!("{other} {}", part(*count, asked))).collect();

@@ -113,7 +113,8 @@ fn drawing(id: &str, title: &str, group: &[&Metric]) -> Figure {
     caption.push('.');
     let said = group.iter().take(DRAWN).filter_map(|metric| {
         let subject = format::value(metric.subject.as_ref()?.value, unit);
-        let baseline = metric.baseline.as_ref().map(|baseline| format!(", baseline {}", format::value(baseline.value, unit)));
+        let baseline =
+            metric.baseline.as_ref().map(|baseline| format!(", baseline {}", format::value(baseline.value, unit)));
         Some(format!("{}: subject {subject}{}.", metric.scope.is.as_deref()?, baseline.unwrap_or_default()))
     });
     let description = said.collect::<Vec<_>>().join(" ");

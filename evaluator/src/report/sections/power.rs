@@ -35,7 +35,8 @@ fn table(caption: &str, metrics: &[&Metric]) -> Table {
     let mut table =
         Table::new(caption, &["Measure", "#Scored", "#Distinct prompts", "#Smallest difference found", "Enough"]);
     for metric in metrics {
-        let found = metric.detectable.map(|least| format::difference(least, metric.unit).trim_start_matches('+').to_owned());
+        let found =
+            metric.detectable.map(|least| format::difference(least, metric.unit).trim_start_matches('+').to_owned());
         table.shaded_row(
             vec![
                 words::metric(metric).into(),

@@ -18,10 +18,18 @@ pub(super) fn blocks(audit: &Audit) -> Vec<Block> {
     blocks.push(Block::Facts(environment(audit)));
     let mut files = Table::new("Files of the run", &["File", "#Records", "SHA-256"]);
     for file in [&audit.plan, &audit.samples] {
-        files.row(vec![Cell::code(file.file.clone()), format::count(file.rows).into(), Cell::code(file.sha256.clone())]);
+        files.row(vec![
+            Cell::code(file.file.clone()),
+            format::count(file.rows).into(),
+            Cell::code(file.sha256.clone()),
+        ]);
     }
     for (shard, head) in audit.journal.heads.iter().enumerate() {
-        files.row(vec![format!("journal, last link of shard {}", shard + 1).into(), "".into(), Cell::code(head.clone())]);
+        files.row(vec![
+            format!("journal, last link of shard {}", shard + 1).into(),
+            "".into(),
+            Cell::code(head.clone()),
+        ]);
     }
     blocks.push(Block::Table(files));
     let records = format::counted(audit.journal.records, "record", "records");
@@ -33,7 +41,12 @@ pub(super) fn blocks(audit: &Audit) -> Vec<Block> {
     let mut instruments = Table::new("Instruments", &["Instrument", "Kind", "File", "SHA-256"]);
     for instrument in &audit.instruments {
         let (name, kind) = (Cell::from(instrument.name.clone()), Cell::from(instrument.kind.clone()));
-        instruments.row(vec![name.clone(), kind.clone(), "files and description".into(), Cell::code(instrument.sha256.clone())]);
+        instruments.row(vec![
+            name.clone(),
+            kind.clone(),
+            "files and description".into(),
+            Cell::code(instrument.sha256.clone()),
+        ]);
         for (file, hash) in &instrument.files {
             instruments.row(vec![name.clone(), kind.clone(), Cell::code(file.clone()), Cell::code(hash.clone())]);
         }
@@ -53,7 +66,11 @@ pub(super) fn blocks(audit: &Audit) -> Vec<Block> {
     blocks.push(Block::Table(suites));
     for (name, protocol) in &audit.protocols {
         let text = serde_json::to_string_pretty(protocol).unwrap_or_default();
-        blocks.push(Block::Fold(Fold { title: format!("Protocol {name}"), open: false, blocks: vec![Block::Code(text)] }));
+        blocks.push(Block::Fold(Fold {
+            title: format!("Protocol {name}"),
+            open: false,
+            blocks: vec![Block::Code(text)],
+        }));
     }
     blocks
 }

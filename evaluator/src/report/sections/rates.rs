@@ -17,7 +17,9 @@ pub(super) fn table(caption: &str, first: &str, metrics: &[&Metric], name: impl 
         let unit = metric.unit;
         let mut cells = vec![name(metric), format::count(metric.n.planned).into(), scored(metric)];
         for estimate in [&metric.baseline, &metric.subject] {
-            cells.push(estimate.as_ref().map(|estimate| Cell::stacked(format::estimate(estimate, unit))).unwrap_or_default());
+            cells.push(
+                estimate.as_ref().map(|estimate| Cell::stacked(format::estimate(estimate, unit))).unwrap_or_default(),
+            );
         }
         match &metric.paired {
             Some(paired) => {
@@ -37,7 +39,8 @@ pub(super) fn difference(metric: &Metric) -> Cell {
     let Some(paired) = &metric.paired else { return Cell::default() };
     let effect = Effect::of(metric).unwrap_or(Effect::Unclear);
     let interval = paired.difference.interval.as_ref();
-    let under = interval.map(|interval| format!("{}, {}", format::difference_interval(interval, metric.unit), effect.word()));
+    let under =
+        interval.map(|interval| format!("{}, {}", format::difference_interval(interval, metric.unit), effect.word()));
     let small = metric.is_small();
     let tone = if small { Default::default() } else { effect.tone() };
     Cell::stacked((format::difference(paired.difference.value, metric.unit), under)).toned(tone)
@@ -83,13 +86,20 @@ pub(super) fn sides(caption: &str, metrics: &[&Metric]) -> Option<Table> {
             }
             None => cells.extend([Cell::default(), Cell::default(), Cell::default()]),
         }
-        cells.push(metric.corrected.as_ref().map(|corrected| Cell::stacked(format::estimate(&corrected.estimate, metric.unit))).unwrap_or_default());
+        cells.push(
+            metric
+                .corrected
+                .as_ref()
+                .map(|corrected| Cell::stacked(format::estimate(&corrected.estimate, metric.unit)))
+                .unwrap_or_default(),
+        );
         cells.push(
             metric
                 .bounds
                 .filter(|bounds| bounds.best != bounds.worst)
                 .map(|bounds| {
-                    let (best, worst) = (format::value(bounds.best, metric.unit), format::value(bounds.worst, metric.unit));
+                    let (best, worst) =
+                        (format::value(bounds.best, metric.unit), format::value(bounds.worst, metric.unit));
                     Cell::from(format!("{best} to {worst}"))
                 })
                 .unwrap_or_default(),
@@ -100,7 +110,8 @@ pub(super) fn sides(caption: &str, metrics: &[&Metric]) -> Option<Table> {
                 .as_ref()
                 .map(|resilience| {
                     let interval = resilience.interval.as_ref();
-                    let ends = interval.map(|ends| format!("{} to {}", format::percent(ends.low), format::percent(ends.high)));
+                    let ends =
+                        interval.map(|ends| format!("{} to {}", format::percent(ends.low), format::percent(ends.high)));
                     Cell::stacked((format::percent(resilience.value), ends))
                 })
                 .unwrap_or_default(),

@@ -20,7 +20,11 @@ pub(super) fn blocks(context: &Context<'_>) -> Vec<Block> {
     blocks.extend(experts(context.audit).map(Block::Table));
     blocks.extend(parts::divided(context.audit.metrics.iter().filter(|metric| is_routing(metric)), "expert"));
     blocks.extend(margins(context).map(Block::Table));
-    if blocks.is_empty() { nothing("experts; the models have one network each, or their routers were not recorded") } else { blocks }
+    if blocks.is_empty() {
+        nothing("experts; the models have one network each, or their routers were not recorded")
+    } else {
+        blocks
+    }
 }
 
 /// Pictures by suite and expert.
@@ -65,8 +69,12 @@ fn margins(context: &Context<'_>) -> Option<Table> {
             let hits = part.iter().filter(|routed| routed.hit).count() as u64;
             let baseline: Vec<bool> = part.iter().filter_map(|routed| routed.baseline).collect();
             let rate = wilson_interval(hits, n).ok().map(|interval| {
-                let range =
-                    ConfidenceInterval { low: interval.low, high: interval.high, level: 0.95, method: "wilson".to_owned() };
+                let range = ConfidenceInterval {
+                    low: interval.low,
+                    high: interval.high,
+                    level: 0.95,
+                    method: "wilson".to_owned(),
+                };
                 let unit = crate::document::Unit::Share;
                 Cell::with_under(format::value(hits as f64 / n as f64, unit), format::interval(&range, unit))
             });
@@ -100,7 +108,9 @@ struct RoutedHit<'a> {
 fn routed(samples: &[Sample]) -> Vec<RoutedHit<'_>> {
     let mut all = Vec::new();
     for sample in samples {
-        let Some(subject) = sample.arms.get(SUBJECT).filter(|outcome| outcome.status == Status::Scored) else { continue };
+        let Some(subject) = sample.arms.get(SUBJECT).filter(|outcome| outcome.status == Status::Scored) else {
+            continue;
+        };
         let Some(margin) = subject.margin else { continue };
         for (measure, seen) in &subject.seen {
             let Some(hit) = seen.hit else { continue };

@@ -66,7 +66,8 @@ pub fn wanted<'a>(audit: &'a Audit, samples: &'a [Sample]) -> Vec<Wanted<'a>> {
     let mut all = Vec::new();
     for (_, shown) in chosen(audit, samples) {
         for judged in shown.iter().flat_map(|(_, judged, _)| judged) {
-            let sensitivity = if is_restricted(audit, judged.sample) { Sensitivity::Restricted } else { Sensitivity::Public };
+            let sensitivity =
+                if is_restricted(audit, judged.sample) { Sensitivity::Restricted } else { Sensitivity::Public };
             for (arm, outcome) in &judged.sample.arms {
                 if let Some(picture) = &outcome.picture {
                     all.push(Wanted { sample: &judged.sample.id, arm, picture, sensitivity });
@@ -165,7 +166,11 @@ fn judge<'a>(audit: &Audit, sample: &'a Sample) -> Judged<'a> {
         bad |= is_bad;
         let Some(before) = baseline.and_then(|outcome| outcome.seen.get(measure)) else { continue };
         if before.hit.is_some_and(|before| before != hit) {
-            if is_bad { worse = true } else { better = true }
+            if is_bad {
+                worse = true
+            } else {
+                better = true
+            }
             if let (Some(from), Some(to)) = (before.value, seen.value) {
                 distance = distance.max((to - from).abs());
             }
@@ -181,12 +186,24 @@ fn judge<'a>(audit: &Audit, sample: &'a Sample) -> Judged<'a> {
 }
 
 fn row(context: &Context<'_>, sample: &Sample) -> crate::report::page::Row {
-    let place = format!("row {}, picture {}; seed {}; guidance {}", sample.row, sample.image, sample.seed, format::decimal(sample.guidance, 1));
-    let groups: Vec<String> =
-        sample.groups.iter().filter(|(_, of)| !of.is_empty()).map(|(by, of)| format!("{by}: {}", of.join(", "))).collect();
+    let place = format!(
+        "row {}, picture {}; seed {}; guidance {}",
+        sample.row,
+        sample.image,
+        sample.seed,
+        format::decimal(sample.guidance, 1)
+    );
+    let groups: Vec<String> = sample
+        .groups
+        .iter()
+        .filter(|(_, of)| !of.is_empty())
+        .map(|(by, of)| format!("{by}: {}", of.join(", ")))
+        .collect();
     let prompt = match &sample.prompt {
         Some(prompt) if !is_restricted(context.audit, sample) => Cell::with_under(shortened(prompt), groups.join("; ")),
-        _ => Cell { under: groups.join("; "), ..Cell::code(format!("sha256 {}", format::short(&sample.prompt_sha256))) },
+        _ => {
+            Cell { under: groups.join("; "), ..Cell::code(format!("sha256 {}", format::short(&sample.prompt_sha256))) }
+        }
     };
     let mut cells = vec![Cell { under: place, ..Cell::code(format::short(&sample.id)) }, prompt];
     for arm in [BASELINE, SUBJECT] {
@@ -210,7 +227,11 @@ fn outcome_cell(context: &Context<'_>, sample: &Sample, arm: &str, outcome: &Out
         let value = seen.value.map(|value| format!(" {}", format::decimal(value, 2))).unwrap_or_default();
         match seen.hit {
             Some(hit) => {
-                let sign = if hit == (words::direction(context.audit, sample, measure) == Better::Lower) { '✕' } else { '✓' };
+                let sign = if hit == (words::direction(context.audit, sample, measure) == Better::Lower) {
+                    '✕'
+                } else {
+                    '✓'
+                };
                 bad |= sign == '✕';
                 said.push(format!("{sign} {measure}: {}{value}", if hit { "hit" } else { "no hit" }));
             }
@@ -221,7 +242,8 @@ fn outcome_cell(context: &Context<'_>, sample: &Sample, arm: &str, outcome: &Out
         }
     }
     if let Some(expert) = &outcome.expert {
-        let margin = outcome.margin.map(|margin| format!(", margin {}", format::decimal(margin, 3))).unwrap_or_default();
+        let margin =
+            outcome.margin.map(|margin| format!(", margin {}", format::decimal(margin, 3))).unwrap_or_default();
         under.push(format!("expert {expert}{margin}"));
     }
     let tone = if bad { Tone::Bad } else { Tone::Plain };

@@ -24,8 +24,11 @@ pub(super) fn blocks(audit: &Audit) -> Vec<Block> {
         let metric = audit.metrics.iter().find(|metric| metric.id == id);
         let name = metric.map_or_else(|| id.to_owned(), words::metric);
         let used = used(audit, metric, &curves);
-        let marks: Vec<SweepMark> =
-            used.iter().enumerate().map(|(i, mark)| SweepMark { letter: letter(i), threshold: mark.threshold }).collect();
+        let marks: Vec<SweepMark> = used
+            .iter()
+            .enumerate()
+            .map(|(i, mark)| SweepMark { letter: letter(i), threshold: mark.threshold })
+            .collect();
         let title = format!("{name}: rate over thresholds");
         let table = table(&name, &used, &curves);
         let description = table
@@ -71,10 +74,8 @@ fn used(audit: &Audit, metric: Option<&Metric>, curves: &[&Curve]) -> Vec<InUse>
 }
 
 fn table(name: &str, used: &[InUse], curves: &[&Curve]) -> Table {
-    let mut table = Table::new(
-        format!("{name} at thresholds in use"),
-        &["Mark", "#Threshold", "Used by", "#Baseline", "#Subject"],
-    );
+    let mut table =
+        Table::new(format!("{name} at thresholds in use"), &["Mark", "#Threshold", "Used by", "#Baseline", "#Subject"]);
     for (index, mark) in used.iter().enumerate() {
         let at = |arm: &str| {
             let curve = curves.iter().find(|curve| curve.arm == arm)?;
@@ -98,8 +99,8 @@ fn nearest(curve: &Curve, threshold: f64) -> Option<&Point> {
 
 /// A, B, ..., Z, then numbers.
 fn letter(index: usize) -> String {
-    u8::try_from(index).ok().filter(|index| *index < 26).map_or_else(
-        || (index + 1).to_string(),
-        |index| char::from(b'A' + index).to_string(),
-    )
+    u8::try_from(index)
+        .ok()
+        .filter(|index| *index < 26)
+        .map_or_else(|| (index + 1).to_string(), |index| char::from(b'A' + index).to_string())
 }

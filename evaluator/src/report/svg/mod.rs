@@ -42,9 +42,9 @@ impl Element {
 
     /// With a class of the style sheet and the look where there is none: a drawing that is copied out keeps its colours.
     pub fn look(self, look: Look) -> Self {
-        look.attributes().iter().fold(self.with("class", look.class()), |element, (attribute, value)| {
-            element.with(attribute, value)
-        })
+        look.attributes()
+            .iter()
+            .fold(self.with("class", look.class()), |element, (attribute, value)| element.with(attribute, value))
     }
 
     /// With another element in it.

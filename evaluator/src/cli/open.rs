@@ -1,0 +1,161 @@
+//! What the commands about a run have in common.
+
+use super::report::GatingArgs;
+use pleach_console::{ExitCode, Interrupt, Printer, Progress, ResultExt};
+use pleach_evaluator::{
+    document::{Environment, VerdictStatus},
+    gate::Demand,
+    report,
+    run::{Planned, RunFolder, Stage, Verified, Watch, verify},
+    score::{Answer, Question, audit},
+};
+use pleach_model::files::Sha256;
+use pleach_runtime::engine::Engine;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+/// The exit code of an error of this crate.
+pub fn classify(error: &anyhow::Error) -> Option<ExitCode> {
+    use pleach_evaluator::{instrument, run};
+    if let Some(error) = error.downcast_ref::<run::Error>() {
+        return if error.is_integrity() {
+            Some(ExitCode::Integrity)
+        } else {
+            error.is_resumable().then_some(ExitCode::Incomplete)
+        };
+    }
+    error.downcast_ref::<instrument::Error>().filter(|error| error.is_integrity()).map(|_| ExitCode::Integrity)
+}
+
+/// The folder of a run that was planned.
+pub fn planned(folder: &Path) -> anyhow::Result<(RunFolder, Planned)> {
+    let run = RunFolder::new(folder);
+    if !run.plan().is_file() {
+        return Err(anyhow::anyhow!("{} is not the folder of a run: it has no plan.json", folder.display()))
+            .hint("pleach audit plan RECIPE --out RUN writes one");
+    }
+    let planned = Planned::read(&run)?;
+    Ok((run, planned))
+}
+
+/// Replays a run.
+pub fn replayed(run: &RunFolder, planned: &Planned, pictures: bool, printer: &Printer) -> anyhow::Result<Verified> {
+    let mut bar = None;
+    let looked = |done, of| bar.get_or_insert_with(|| printer.progress(of, "Checking", "pictures")).set(done);
+    Ok(verify(run, planned, pictures, looked)?)
+}
+
+/// Counts a run and writes its report.
+pub fn report(
+    run: &RunFolder,
+    planned: &Planned,
+    verified: Verified,
+    gating: &GatingArgs,
+    out: &Path,
+) -> anyhow::Result<(Answer, PathBuf)> {
+    let demands = gating.gates.as_deref().map(Demand::read).transpose()?.unwrap_or_default();
+    let Verified { state, checks } = verified;
+    let answer =
+        audit(Question { planned, state: &state, checks, demands: &demands, max_error_rate: gating.max_error_rate })?;
+    let picture = |picture: &str| run.open_picture(picture.parse::<Sha256>().ok()?).ok();
+    let folder = report::write(&answer.audit, &answer.samples, &answer.lines, picture, out)?;
+    Ok((answer, folder))
+}
+
+/// Says the verdict, in the words of the report.
+pub fn say(answer: &Answer, folder: &Path, printer: &Printer) -> anyhow::Result<ExitCode> {
+    let verdict = &answer.audit.verdict;
+    let word = match verdict.status {
+        VerdictStatus::Pass => "PASS",
+        VerdictStatus::Fail => "FAIL",
+        VerdictStatus::Incomplete => "INCOMPLETE",
+        VerdictStatus::Invalid => "INVALID",
+    };
+    printer.line(format_args!("{word}: {}", verdict.reasons.join("; ")))?;
+    printer.status("Report", folder.join("index.html").display());
+    Ok(code(answer))
+}
+
+/// The exit code that the verdict says.
+pub fn code(answer: &Answer) -> ExitCode {
+    let codes = [ExitCode::Done, ExitCode::No, ExitCode::Usage, ExitCode::Incomplete, ExitCode::Integrity];
+    codes.into_iter().find(|code| *code as u8 == answer.audit.verdict.exit_code).unwrap_or(ExitCode::Integrity)
+}
+
+/// What draws and looks on this machine.
+pub fn environment(engine: &Engine, providers: &[String]) -> Environment {
+    let processor = fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
+        let line = text.lines().find(|line| line.starts_with("model name"))?;
+        Some(line.split_once(':')?.1.trim().to_owned())
+    });
+    Environment {
+        pleach: env!("CARGO_PKG_VERSION").to_owned(),
+        commit: option_env!("PLEACH_COMMIT").map(str::to_owned),
+        onnxruntime: engine.dylib().version.clone(),
+        providers: if providers.is_empty() { vec!["cpu".to_owned()] } else { providers.to_vec() },
+        platform: format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH),
+        processor,
+    }
+}
+
+/// Shows how a run goes on, and stops it.
+pub struct Watching {
+    printer: Printer,
+    interrupt: Interrupt,
+    until: Option<Instant>,
+    bar: Option<Progress>,
+    begun: Option<(Stage, Instant)>,
+    spent: [(Duration, u64); 2],
+}
+
+impl Watching {
+    /// Stops at an interrupt, or when `limit` is over.
+    pub fn new(printer: &Printer, interrupt: Interrupt, limit: Option<Duration>) -> Self {
+        let until = limit.and_then(|limit| Instant::now().checked_add(limit));
+        Self { printer: printer.clone(), interrupt, until, bar: None, begun: None, spent: [(Duration::ZERO, 0); 2] }
+    }
+
+    /// Seconds and pictures of drawing and looking.
+    pub fn finish(mut self) -> [(Duration, u64); 2] {
+        self.settle();
+        self.spent
+    }
+
+    fn settle(&mut self) {
+        if let Some((stage, begun)) = self.begun.take() {
+            self.spent[usize::from(stage == Stage::Look)].0 += begun.elapsed();
+        }
+        if let Some(bar) = self.bar.take() {
+            bar.finish();
+        }
+    }
+}
+
+impl Watch for Watching {
+    fn begin(&mut self, stage: Stage, who: &str, count: u64) {
+        self.settle();
+        let (verb, unit) = match stage {
+            Stage::Draw => ("Drawing", "pictures"),
+            Stage::Look => ("Looking", "pictures"),
+        };
+        let bar = self.printer.progress(count, verb, unit);
+        bar.message(who.to_owned());
+        (self.bar, self.begun) = (Some(bar), Some((stage, Instant::now())));
+    }
+
+    fn done(&mut self, count: u64) {
+        if let Some(bar) = &self.bar {
+            bar.inc(count);
+        }
+        if let Some((stage, _)) = self.begun {
+            self.spent[usize::from(stage == Stage::Look)].1 += count;
+        }
+    }
+
+    fn stopped(&mut self) -> bool {
+        self.interrupt.requested() || self.until.is_some_and(|until| Instant::now() >= until)
+    }
+}

@@ -1,0 +1,439 @@
+//! From a recipe to a plan.
+
+use super::{
+    Error, Plan, Planned, PlannedDrawing, PlannedHead, PlannedInstrument, PlannedModel, PlannedSample, PlannedSuite,
+    Recipe, Reference, Result, RunFolder,
+    folder::identity,
+    plan::{SCHEMA, reference, text_instrument},
+    recipe::{InstrumentRecipe, SuiteRecipe},
+};
+use crate::{
+    decode::decode_file,
+    document::{InstrumentInfo, Model, SuiteInfo},
+    instrument::{self, Description, FILE, Identity, Instrument},
+    protocol::{Against, Kind, Measure, Protocol},
+    suite::{Place, Row, Suite},
+};
+use pleach_hub::{Hub, Progress};
+use pleach_model::{files, files::Sha256, samplers::SamplerKind, vision::Choice};
+use pleach_runtime::{
+    bundle::Bundle,
+    engine::Engine,
+    pipeline::{Picture, Request, Size},
+};
+use std::{
+    collections::{BTreeMap, HashSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Steps where neither recipe nor protocol says how many.
+const STEPS: u32 = 25;
+
+/// What a plan is made with.
+pub struct Makings<'m> {
+    /// ONNX Runtime, to open the instruments.
+    pub engine: &'m Engine,
+    /// Opens the bundle that a recipe names.
+    pub open: &'m dyn Fn(&str) -> Result<Bundle>,
+    /// Hears what is fetched.
+    pub progress: &'m dyn Progress,
+    /// The folder that paths of the recipe are relative to.
+    pub folder: &'m Path,
+}
+
+impl Planned {
+    /// Decides everything that a recipe leaves open and writes the plan of a run. The warnings are for whoever reads along.
+    ///
+    /// # Errors
+    /// A recipe that asks for what cannot be done; bundles, prompts, protocols and instruments that cannot be opened.
+    pub fn build(recipe: &Recipe, makings: &Makings<'_>, run: &RunFolder) -> Result<(Self, Vec<String>)> {
+        let mut warnings = Vec::new();
+        let subject = open(recipe, makings, &recipe.subject, recipe.subject_expert.as_deref())?;
+        let baseline = match &recipe.baseline {
+            Some(source) => Some(open(recipe, makings, source, recipe.baseline_expert.as_deref())?),
+            None => None,
+        };
+        let mut suites = Vec::new();
+        let mut samples = Vec::new();
+        for suite in &recipe.suite {
+            let (planned, drawn) =
+                plan_suite(suite, recipe, makings, (&subject.1, baseline.as_ref().map(|b| &b.1)), &mut warnings)?;
+            suites.push(planned);
+            samples.extend(drawn);
+        }
+        check_names(&suites)?;
+        let measures: Vec<&Measure> = suites.iter().flat_map(|suite| &suite.protocol.measures).collect();
+        let instruments = instruments(recipe, &measures, makings)?;
+        check_measures(&measures, &instruments, baseline.is_some())?;
+        for suite in &suites {
+            check_suite(suite, &samples, &instruments)?;
+        }
+        let plan = Plan {
+            schema: SCHEMA,
+            pleach: env!("CARGO_PKG_VERSION").to_owned(),
+            title: recipe.title.clone(),
+            references: references(recipe, &measures, makings)?,
+            subject: subject.0,
+            baseline: baseline.map(|(planned, _)| planned),
+            suites,
+            instruments,
+            samples: Sha256([0; 32]),
+            count: 0,
+        };
+        Ok((Self::write(plan, samples, run)?, warnings))
+    }
+}
+
+/// A path of the recipe.
+fn absolute(makings: &Makings<'_>, path: &Path) -> PathBuf {
+    let path = makings.folder.join(path);
+    fs::canonicalize(&path).unwrap_or(path)
+}
+
+fn open(_: &Recipe, makings: &Makings<'_>, source: &str, expert: Option<&str>) -> Result<(PlannedModel, Bundle)> {
+    let folder = absolute(makings, Path::new(source));
+    let source = if folder.is_dir() { folder.to_string_lossy().into_owned() } else { source.to_owned() };
+    let bundle = (makings.open)(&source)?;
+    let model = Model::of(&bundle)?;
+    if let Some(expert) = expert
+        && !bundle.experts().contains(&expert)
+    {
+        let known = bundle.experts().join(", ");
+        return Err(Error::Asked(format!("{source} has no expert {expert:?}; its experts are: {known}")));
+    }
+    Ok((PlannedModel { source, expert: expert.map(str::to_owned), model }, bundle))
+}
+
+fn plan_suite(
+    suite: &SuiteRecipe,
+    _: &Recipe,
+    makings: &Makings<'_>,
+    (subject, baseline): (&Bundle, Option<&Bundle>),
+    warnings: &mut Vec<String>,
+) -> Result<(PlannedSuite, Vec<PlannedSample>)> {
+    let wrong = |reason: String| Error::Asked(format!("suite {:?}: {reason}", suite.name));
+    let protocol = suite.changed(open_protocol(&suite.protocol, makings)?);
+    let read = read(suite, &protocol, makings)?;
+    let known = protocol.prompts.known.is_empty() || protocol.prompts.identify(&read.source).is_some();
+    let rows = read.source.rows as u64;
+    let source = read.source.clone();
+    let kept = Suite { rows: select(suite, read.rows), ..read };
+    if kept.rows.is_empty() {
+        return Err(wrong("none of its rows is left to draw".to_owned()));
+    }
+    let planned = protocol.plan(&kept)?;
+    warnings.extend(planned.warnings.iter().map(|warning| format!("suite {}: {warning}", suite.name)));
+    let size = |bundle: &Bundle| bundle.default_size();
+    let own_size = same("size", &suite.name, size(subject), baseline.map(size), protocol.drawing.size)?;
+    let sampler = |bundle: &Bundle| SamplerKind::from_config(bundle.schedule().config()).ok();
+    let sampler =
+        same("sampler", &suite.name, sampler(subject), baseline.map(sampler), protocol.drawing.sampler.map(Some))?
+            .ok_or_else(|| wrong("the bundle's sampler is not one that is known: name one".to_owned()))?;
+    let drawing = PlannedDrawing {
+        steps: protocol.drawing.steps.unwrap_or(STEPS) as usize,
+        sampler,
+        negative: protocol.drawing.negative.clone(),
+    };
+    let rows_by_index: BTreeMap<usize, &Row> = kept.rows.iter().map(|row| (row.index, row)).collect();
+    let sample = |row: usize, image, seed, guidance, size: Option<Size>, skipped| {
+        let row = rows_by_index.get(&row)?;
+        Some(
+            PlannedSample {
+                id: Sha256([0; 32]),
+                suite: suite.name.clone(),
+                row: row.index as u64,
+                image,
+                prompt: row.prompt.clone(),
+                groups: row.groups.clone(),
+                seed,
+                guidance,
+                size: size.unwrap_or(own_size),
+                skipped,
+            }
+            .identified(&drawing),
+        )
+    };
+    let drawn =
+        planned.draws.iter().filter_map(|draw| sample(draw.row, draw.image, draw.seed, draw.guidance, draw.size, None));
+    let skipped =
+        planned.skipped_by_policy.iter().flat_map(|&row| (0..protocol.drawing.images).map(move |image| (row, image)));
+    let reason = || Some("policy: a sexual prompt that speaks of minors is never drawn".to_owned());
+    let skipped = skipped.filter_map(|(row, image)| sample(row, image, 0, 0.0, None, reason()));
+    let mut samples: Vec<PlannedSample> = drawn.chain(skipped).collect();
+    samples.sort_by_key(|sample| (sample.row, sample.image));
+    check_drawable(&samples, &drawing, subject, baseline)?;
+    let prompts: HashSet<&str> = samples.iter().map(|sample| sample.prompt.as_str()).collect();
+    let info = SuiteInfo {
+        name: suite.name.clone(),
+        protocol: protocol.id.clone(),
+        sha256: source.sha256.to_string(),
+        column: source.column.clone().unwrap_or_default(),
+        rows,
+        drawn: (kept.rows.len() - planned.skipped_by_policy.len()) as u64,
+        prompts: prompts.len() as u64,
+        skipped: planned.skipped_by_policy.len() as u64,
+        clamped: planned.clamped.len() as u64,
+        known,
+        restricted: !suite.publish || protocol.prompts.is_unsafe || protocol.prompts.gated,
+    };
+    if let Some(unknown) = suite.validation.keys().find(|name| {
+        protocol.measures.iter().all(|measure| measure.name != **name || !matches!(measure.kind, Kind::Flagged { .. }))
+    }) {
+        return Err(wrong(format!("it has a validation of {unknown:?}, and no measure that flags has that name")));
+    }
+    Ok((PlannedSuite { info, protocol, drawing, validation: suite.validation.clone() }, samples))
+}
+
+fn open_protocol(name: &str, makings: &Makings<'_>) -> Result<Protocol> {
+    let file = makings.folder.join(name);
+    let name = if file.is_file() { file.to_string_lossy().into_owned() } else { name.to_owned() };
+    Ok(Protocol::open(&name)?)
+}
+
+fn read(suite: &SuiteRecipe, protocol: &Protocol, makings: &Makings<'_>) -> Result<Suite> {
+    let Some(prompts) = &suite.prompts else {
+        let none =
+            || Error::Asked(format!("suite {:?} names no prompts, and its protocol has none of its own", suite.name));
+        return Ok(protocol.prompts.inline().ok_or_else(none)??);
+    };
+    let file = makings.folder.join(prompts);
+    let place = if file.exists() { Place::Path(file) } else { Place::parse(prompts) };
+    let local = place.local(Hub::from_env, makings.progress)?;
+    Ok(Suite::read(&local.path, &protocol.prompts.reading())?)
+}
+
+/// The rows that a recipe wants.
+fn select(suite: &SuiteRecipe, rows: Vec<Row>) -> Vec<Row> {
+    let wanted = |row: &Row| {
+        suite.only.iter().all(|(group, values)| row.group(group).iter().any(|value| values.contains(value)))
+    };
+    rows.into_iter().filter(wanted).take(suite.rows.unwrap_or(usize::MAX)).collect()
+}
+
+/// What is said, or else what both bundles have alike.
+fn same<T: PartialEq>(what: &str, suite: &str, subject: T, baseline: Option<T>, said: Option<T>) -> Result<T> {
+    match said {
+        Some(said) => Ok(said),
+        None if baseline.as_ref().is_none_or(|baseline| *baseline == subject) => Ok(subject),
+        None => Err(Error::Asked(format!(
+            "suite {suite:?}: subject and baseline have another {what} each by default: name one"
+        ))),
+    }
+}
+
+/// Whether both bundles can draw all sizes, before anything is written.
+fn check_drawable(
+    samples: &[PlannedSample],
+    drawing: &PlannedDrawing,
+    subject: &Bundle,
+    baseline: Option<&Bundle>,
+) -> Result<()> {
+    let mut checked = HashSet::new();
+    for sample in samples.iter().filter(|sample| sample.skipped.is_none()) {
+        if !checked.insert((sample.size.width, sample.size.height)) {
+            continue;
+        }
+        let request = Request {
+            pictures: vec![Picture { prompt: String::new(), seed: 0 }],
+            steps: drawing.steps,
+            guidance: sample.guidance,
+            sampler: Some(drawing.sampler),
+            size: Some(sample.size),
+            ..Request::default()
+        };
+        for bundle in [Some(subject), baseline].into_iter().flatten() {
+            request.check(bundle)?;
+        }
+    }
+    Ok(())
+}
+
+fn check_names(suites: &[PlannedSuite]) -> Result<()> {
+    let mut names = HashSet::new();
+    for name in suites.iter().map(|suite| suite.info.name.as_str()) {
+        let is_plain = !name.is_empty() && name.bytes().all(|c| matches!(c, b'a'..=b'z' | b'0'..=b'9' | b'-'));
+        if !is_plain {
+            return Err(Error::Asked(format!(
+                "the suite name {name:?}: lower-case letters, digits and dashes are a name"
+            )));
+        }
+        if !names.insert(name) {
+            return Err(Error::Asked(format!("two suites have the name {name:?}")));
+        }
+    }
+    if suites.is_empty() {
+        return Err(Error::Asked("there is no suite: give a [[suite]]".to_owned()));
+    }
+    Ok(())
+}
+
+fn instruments(
+    recipe: &Recipe,
+    measures: &[&Measure],
+    makings: &Makings<'_>,
+) -> Result<BTreeMap<String, PlannedInstrument>> {
+    let mut instruments = BTreeMap::new();
+    let text = measures.iter().filter_map(|measure| text_instrument(measure));
+    for name in measures.iter().map(|measure| measure.instrument.clone()).chain(text) {
+        if instruments.contains_key(&name) {
+            continue;
+        }
+        let missing = || {
+            Error::Asked(format!("a protocol needs the instrument {name:?}: give [instrument.{name}] with its folder"))
+        };
+        let asked = recipe.instrument.get(&name).ok_or_else(missing)?;
+        instruments.insert(name.clone(), instrument(asked, &name, makings)?);
+    }
+    if let Some(unused) = recipe.instrument.keys().find(|name| !instruments.contains_key(*name)) {
+        return Err(Error::Asked(format!("no measure uses the instrument {unused:?}")));
+    }
+    Ok(instruments)
+}
+
+fn instrument(asked: &InstrumentRecipe, name: &str, makings: &Makings<'_>) -> Result<PlannedInstrument> {
+    let folder = absolute(makings, &asked.folder);
+    let description = match &asked.description {
+        Some(builtin) => Description::builtin(builtin)?,
+        None if folder.join(FILE).exists() => Description::read(&folder)?,
+        None => Description {
+            name: name.to_owned(),
+            about: String::new(),
+            licence: String::new(),
+            files: BTreeMap::new(),
+            instrument: instrument::Kind::Judge {},
+        },
+    };
+    let opened = Instrument::open(makings.engine, &description, &folder)?;
+    let Identity { kind, files, sha256, .. } = opened.identity().clone();
+    let files = files.into_iter().map(|(file, sha256)| (file, sha256.to_string())).collect();
+    let info = InstrumentInfo { name: name.to_owned(), kind, sha256: sha256.to_string(), files };
+    let heads = opened.heads().iter().map(|head| {
+        let planned = PlannedHead { classes: head.classes.clone(), any: head.choice == Choice::AnyOf };
+        (head.name.clone(), planned)
+    });
+    Ok(PlannedInstrument { folder, description, info, heads: heads.collect() })
+}
+
+/// Whether each measure can be made.
+fn check_measures(
+    measures: &[&Measure],
+    instruments: &BTreeMap<String, PlannedInstrument>,
+    has_baseline: bool,
+) -> Result<()> {
+    for measure in measures {
+        let wrong = |reason: String| Err(Error::Asked(format!("the measure {:?}: {reason}", measure.name)));
+        let (Kind::ReferenceSimilarity { against }
+        | Kind::Cp { against }
+        | Kind::Frechet { against }
+        | Kind::Kid { against, .. }) = &measure.kind
+        else {
+            continue;
+        };
+        match (against, &measure.kind) {
+            (Against::Baseline, _) if !has_baseline => {
+                return wrong("it compares with the baseline, and the recipe has none".to_owned());
+            }
+            (Against::Named(name), Kind::ReferenceSimilarity { .. } | Kind::Cp { .. }) => {
+                return wrong(format!(
+                    "it compares picture by picture, which {name:?} cannot be: only the baseline draws the same prompts"
+                ));
+            }
+            _ => {}
+        }
+    }
+    for (name, instrument) in instruments {
+        let reads = instrument.description.instrument.kind() == "text_embedding";
+        if let Some(measure) = measures.iter().find(|measure| measure.instrument == *name)
+            && reads
+        {
+            return Err(Error::Asked(format!("the measure {:?} looks with {name:?}, which reads texts", measure.name)));
+        }
+        if measures.iter().any(|measure| text_instrument(measure).as_ref() == Some(name)) && !reads {
+            return Err(Error::Asked(format!("the instrument {name:?} should read prompts, and looks at pictures")));
+        }
+    }
+    Ok(())
+}
+
+/// Whether labels and classes are ones that the instruments know: what is misspelt would never be found.
+fn check_suite(
+    suite: &PlannedSuite,
+    samples: &[PlannedSample],
+    instruments: &BTreeMap<String, PlannedInstrument>,
+) -> Result<()> {
+    for measure in &suite.protocol.measures {
+        let Some(instrument) = instruments.get(&measure.instrument) else { continue };
+        let wrong = |what: String, known: Vec<&str>| {
+            let name = &measure.name;
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            Err(Error::Asked(format!("the measure {name:?}: {what}; {} knows: {known}", measure.instrument)))
+        };
+        match &measure.kind {
+            Kind::Flagged { labels, .. } => {
+                let known: Vec<&str> = match instrument.description.instrument.labels() {
+                    Some(labels) => labels.iter().map(String::as_str).collect(),
+                    None => instrument.heads.values().flat_map(|head| &head.classes).map(String::as_str).collect(),
+                };
+                if let Some(label) = labels.iter().find(|label| !known.contains(&label.as_str())) {
+                    return wrong(format!("it counts the label {label:?}"), known);
+                }
+            }
+            Kind::Asked { head } => {
+                let Some(planned) = instrument.heads.get(head) else {
+                    return wrong(
+                        format!("it asks for the head {head:?}"),
+                        instrument.heads.keys().map(String::as_str).collect(),
+                    );
+                };
+                let of_suite = samples.iter().filter(|sample| sample.suite == suite.info.name);
+                let mut asked = of_suite.filter_map(|sample| sample.groups.get(head)).flatten();
+                if let Some(class) = asked.find(|class| !planned.classes.contains(class)) {
+                    let known = planned.classes.iter().map(String::as_str).collect();
+                    return wrong(format!("a row of {} asks for the {head} {class:?}", suite.info.name), known);
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn references(recipe: &Recipe, measures: &[&Measure], makings: &Makings<'_>) -> Result<BTreeMap<String, Reference>> {
+    let mut references = BTreeMap::new();
+    for name in measures.iter().filter_map(|measure| reference(measure)) {
+        if references.contains_key(&name) {
+            continue;
+        }
+        let missing = || {
+            Error::Asked(format!("a protocol compares with the pictures {name:?}: give their folder under [pictures]"))
+        };
+        let folder = absolute(makings, recipe.pictures.get(&name).ok_or_else(missing)?);
+        let pictures = shown(&folder)?;
+        if pictures.is_empty() {
+            return Err(Error::Asked(format!("{}: no PNG or JPEG files are there", folder.display())));
+        }
+        references.insert(name, Reference { folder, pictures });
+    }
+    Ok(references)
+}
+
+/// What each picture of a folder shows.
+fn shown(folder: &Path) -> Result<BTreeMap<String, Sha256>> {
+    let failed = |source| files::Error::Read { path: folder.to_owned(), source };
+    let mut pictures = BTreeMap::new();
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let is_picture = path
+            .extension()
+            .is_some_and(|extension| ["png", "jpg", "jpeg"].iter().any(|known| extension.eq_ignore_ascii_case(known)));
+        if !is_picture {
+            continue;
+        }
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+        let image =
+            decode_file(&path).map_err(|error| Error::Picture { path: path.clone(), reason: error.to_string() })?;
+        pictures.insert(name.to_owned(), identity(image.width(), image.height(), image.as_raw()));
+    }
+    Ok(pictures)
+}
