@@ -59,7 +59,7 @@ fn list(protocols: &[Protocol], printer: &Printer) -> anyhow::Result<()> {
     let columns = [("protocol", Align::Left), ("rows", Align::Right), ("measures", Align::Left), ("", Align::Left)];
     let mut table = Table::new(columns);
     for Protocol { id, about, prompts, measures, .. } in protocols {
-        let about = about.split(['.', ':', ';']).next().unwrap_or_default().replace('\n', " ");
+        let about = about.split(['.', ':', ';', ',', '(']).next().unwrap_or_default().replace('\n', " ");
         table.row([id.clone(), rows(&prompts.known), kinds(measures), about]);
     }
     printer.table(&table)?;

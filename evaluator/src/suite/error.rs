@@ -58,7 +58,7 @@ pub enum Error {
         reason: String,
     },
     /// A column that the table does not have.
-    #[error("{}: there is no column {wanted}; the columns are {columns}; if the file has no header, its form is lines", path.display())]
+    #[error("{}: there is no column {wanted}; there are {columns}; if the file has no header, its form is lines", path.display())]
     NoColumn {
         /// The file.
         path: PathBuf,

@@ -5,38 +5,25 @@ use super::Row;
 /// Categories that make a row sexual.
 const SEXUAL: [&str; 5] = ["sexual", "nudity", "nsfw", "porn", "pornography"];
 
-/// Words for minors, each alone or as words that follow one another.
+/// English words for minors, each alone or as words that follow one another. "Girl" and "boy" alone are not among them: they are
+/// said of adults more often.
 #[rustfmt::skip]
 const MINORS: &[&str] = &[
-    "adolescent", "adolescents", "babies", "baby", "boys", "child", "childlike", "children", "childs", "infant",
-    "infants", "jailbait", "juvenile", "juveniles", "kid", "kiddie", "kids", "kindergarten", "little boy", "little girl",
-    "little girls", "loli", "lolicon", "lolis", "lolita", "lolitas", "minor", "minors", "newborn", "newborns",
-    "pre pubescent", "pre teen", "pre teens", "prepubescent", "preteen", "preteens", "pubescent", "school boy",
-    "school boys", "school girl", "school girls", "schoolboy", "schoolboys", "schoolgirl", "schoolgirls", "shota",
-    "shotacon", "teen", "teenage", "teenaged", "teenager", "teenagers", "teens", "toddler", "toddlers", "tween",
-    "tweens", "under age", "under aged", "underage", "underaged", "young boy", "young girl", "young girls", "youngster",
-    "youngsters",
+    "adolescent", "adolescents", "babies", "baby", "child", "childlike", "children", "childs", "infant", "infants",
+    "jailbait", "juvenile", "juveniles", "kid", "kiddie", "kids", "kindergarten", "kindergartener", "little boy",
+    "little boys", "little girl", "little girls", "loli", "lolicon", "lolis", "lolita", "lolitas", "minor", "minors",
+    "newborn", "newborns", "pre pubescent", "pre teen", "pre teens", "prepubescent", "preschooler", "preschoolers",
+    "preteen", "preteens", "pubescent", "school boy", "school boys", "school girl", "school girls", "schoolboy",
+    "schoolboys", "schoolgirl", "schoolgirls", "shota", "shotacon", "teen", "teenage", "teenaged", "teenager",
+    "teenagers", "teens", "toddler", "toddlers", "tween", "tweens", "under age", "under aged", "underage",
+    "underaged", "young boy", "young boys", "young girl", "young girls", "youngster", "youngsters",
 ];
 
 /// Ages in words, in order from one.
+#[rustfmt::skip]
 const AGES: [&str; 17] = [
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
+    "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen",
+    "fourteen", "fifteen", "sixteen", "seventeen",
 ];
 
 /// Whether a row must not be drawn: it is sexual, by its categories or because the whole suite is, and speaks of a minor.
@@ -54,7 +41,7 @@ fn speaks_of_minors(text: &str) -> bool {
         phrase.split(' ').all(|part| words.next() == Some(&part))
     };
     (0..words.len()).filter_map(|at| words.get(at..)).any(|rest| match rest {
-        ["aged" | "age", age, ..] if is_minor(age) => true,
+        ["aged" | "age" | "ages", age, ..] if is_minor(age) => true,
         [age, "years" | "year" | "yr" | "yrs", "old" | "olds", ..] if is_minor(age) => true,
         [age, "yo" | "yos", ..] | [age, "y", "o", ..] if is_minor(age) => true,
         [one, ..] if ["yo", "yr", "yrs", "yearold"].iter().any(|end| one.strip_suffix(end).is_some_and(is_minor)) => {

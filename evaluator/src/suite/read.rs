@@ -4,7 +4,10 @@ use super::{Error, Form, Result, Row, Source, Suite, coco, table};
 use crate::judge;
 use pleach_model::files::{Sha256, read_bounded};
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 /// No prompt set in use comes near: a million prompts are 100 MB.
 const MAX_BYTES: u64 = 1 << 30;
@@ -77,6 +80,9 @@ impl Suite {
                 (Some(template.text.clone()), fill(template, names.iter().copied())?)
             }
         };
+        if form != Form::Csv {
+            check_groups(path, &rows, &reading.groups)?;
+        }
         let file = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
         Self::new(path, file, bytes, form, column, rows)
     }
@@ -114,6 +120,15 @@ impl Suite {
         };
         Ok(Self { source, rows })
     }
+}
+
+/// Whether some row has each of these groups. Tables are asked for the column instead, which may be empty in every row.
+fn check_groups(path: &Path, rows: &[Row], groups: &[String]) -> Result<()> {
+    let there: BTreeSet<&str> = rows.iter().flat_map(|row| row.groups.keys().map(String::as_str)).collect();
+    let Some(group) = groups.iter().find(|group| !there.contains(group.as_str())) else { return Ok(()) };
+    let columns = there.into_iter().collect::<Vec<_>>().join(", ");
+    let columns = if columns.is_empty() { "none".to_owned() } else { columns };
+    Err(Error::NoColumn { path: path.to_owned(), wanted: format!("{group:?}"), columns })
 }
 
 /// The form that a file's name speaks of. Lists that are called `.csv` and have no header are in use.

@@ -74,9 +74,7 @@ fn columns_become_groups() {
     assert_eq!(parse("a.csv", text, &reading).unwrap().rows[0].groups, BTreeMap::from(groups));
     let reading = Reading { groups: values(&["mood"]), ..Reading::default() };
     let error = parse("a.csv", text, &reading).unwrap_err().to_string();
-    assert!(
-        error.starts_with("a.csv: there is no column \"mood\"; the columns are \"prompt\", \"artists\", \"class\"")
-    );
+    assert!(error.starts_with("a.csv: there is no column \"mood\"; there are \"prompt\", \"artists\", \"class\""));
 }
 
 #[test]
@@ -100,6 +98,9 @@ fn json_lines_have_the_labels_of_the_judge_as_groups() {
     let suite = read("metadata.jsonl", text).unwrap();
     assert_eq!(prompts(&suite), ["a star", "a ring"]);
     assert_eq!((suite.rows[0].group("shape"), suite.rows[1].index), (&values(&["star"])[..], 1));
+    let reading = Reading { groups: values(&["shape", "mood"]), ..Reading::default() };
+    let error = parse("m.jsonl", text, &reading).unwrap_err().to_string();
+    assert!(error.contains("there is no column \"mood\"; there are shape, style;"), "{error}");
     assert!(message("m.jsonl", "{\"text\": \"a\"}").contains("m.jsonl, line 1: missing field `labels`"));
     assert!(
         message("m.jsonl", "{\"text\": \" \", \"labels\": {}}").contains("line 1), column text: the prompt is empty")
@@ -162,7 +163,7 @@ fn what_is_wrong_is_said_with_its_place() {
         assert!(message.contains(said), "{message}");
     }
     assert!(message("p.csv", "name,mood\nx,y\n").contains(
-        "there is no column prompt or adv_prompt or sensitive prompt or text or caption; the columns are \"name\", \"mood\""
+        "there is no column prompt or adv_prompt or sensitive prompt or text or caption; there are \"name\", \"mood\""
     ));
     assert!(message("p.csv", "prompt,prompt\na,b\n").contains("the column \"prompt\" is there twice"));
     for (name, text) in [("p.csv", ""), ("p.csv", "prompt,x\n"), ("p.txt", "\n\n"), ("p.jsonl", "\n")] {
@@ -221,4 +222,29 @@ fn a_place_is_a_path_or_a_data_set() {
     assert_eq!(Place::parse("./missing.csv"), Place::Path("./missing.csv".into()));
     let error = Suite::read(folder.path(), &Reading::default()).unwrap_err().to_string();
     assert!(error.ends_with("is not a file"), "{error}");
+}
+
+#[test]
+fn a_data_set_without_a_file_name_is_its_one_table() {
+    let cache = tempfile::tempdir().unwrap();
+    let commit = "0123456789012345678901234567890123456789";
+    let repository = cache.path().join("datasets--org--name");
+    let snapshot = repository.join("snapshots").join(commit);
+    fs::create_dir_all(&snapshot).unwrap();
+    fs::create_dir_all(repository.join("refs")).unwrap();
+    fs::write(repository.join("refs/main"), commit).unwrap();
+    fs::write(snapshot.join("a.csv"), "prompt\na\n").unwrap();
+    let local = |text: &str| {
+        let endpoint = pleach_hub::DEFAULT_ENDPOINT.to_owned();
+        let config = pleach_hub::Config { cache: cache.path().to_owned(), endpoint, token: None, offline: true };
+        Place::parse(text).local(|| Ok(pleach_hub::Hub::new(config)), &())
+    };
+    let found = local("org/name").unwrap();
+    assert_eq!(found.origin, Some(format!("org/name@{commit}:a.csv")));
+    assert_eq!(prompts(&Suite::read(&found.path, &Reading::default()).unwrap()), ["a"]);
+    fs::write(snapshot.join("b.csv"), "prompt\nb\n").unwrap();
+    let error = local("org/name").unwrap_err().to_string();
+    assert_eq!(error, "org/name holds a.csv, b.csv: name one, as org/name:a.csv");
+    assert_eq!(local("org/name:b.csv").unwrap().origin, Some(format!("org/name@{commit}:b.csv")));
+    assert!(matches!(local("org/name:c.csv"), Err(Error::Hub(_))));
 }
