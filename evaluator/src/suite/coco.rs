@@ -1,6 +1,6 @@
 //! COCO's captions: one prompt per image, its caption with the lowest number, images in the order of theirs.
 
-use super::{Error, Result, Row};
+use super::{Error, Result, Row, error::unquoted};
 use pleach_model::files::json_object;
 use serde::Deserialize;
 use std::{
@@ -28,7 +28,7 @@ struct Annotation {
 
 pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<Vec<Row>> {
     let wrong = |reason: String| Error::Coco { path: path.to_owned(), reason };
-    let Captions { images, annotations } = json_object(bytes).map_err(|error| wrong(error.to_string()))?;
+    let Captions { images, annotations } = json_object(bytes).map_err(|error| wrong(unquoted(&error.to_string())))?;
     let mut first: BTreeMap<u64, Option<Annotation>> = images.iter().map(|image| (image.id, None)).collect();
     for annotation in annotations {
         let Annotation { id, image_id, .. } = annotation;

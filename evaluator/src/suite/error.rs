@@ -132,3 +132,14 @@ pub enum Error {
         template: String,
     },
 }
+
+/// What a JSON parser says, without the texts that it quotes.
+pub(super) fn unquoted(reason: &str) -> String {
+    match (reason.find('"'), reason.rfind('"')) {
+        (Some(first), Some(last)) if first < last => {
+            let (before, after) = (reason.get(..first).unwrap_or_default(), reason.get(last + 1..).unwrap_or_default());
+            format!("{before}(text){after}")
+        }
+        _ => reason.to_owned(),
+    }
+}

@@ -1,6 +1,6 @@
 //! From a file to a suite: which form it has, and the forms that are a prompt per line.
 
-use super::{Error, Form, Result, Row, Source, Suite, coco, table};
+use super::{Error, Form, Result, Row, Source, Suite, coco, error::unquoted, table};
 use crate::judge;
 use pleach_model::files::{Sha256, read_bounded};
 use serde::{Deserialize, Serialize};
@@ -186,7 +186,10 @@ fn lines(path: &Path, text: &str, reading: &Reading) -> Result<Vec<Row>> {
 
 fn json_lines(path: &Path, bytes: &[u8], reading: &Reading) -> Result<Vec<Row>> {
     let row = |(index, found): (usize, judge::Result<_>)| {
-        let (line, found): (usize, judge::Line) = found?;
+        let (line, found): (usize, judge::Line) = found.map_err(|error| match error {
+            judge::Error::Line { path, line, reason } => judge::Error::Line { path, line, reason: unquoted(&reason) },
+            error => error,
+        })?;
         if found.text.trim().is_empty() && !reading.allow_empty {
             let column = "text".to_owned();
             return Err(Error::EmptyPrompt { path: path.to_owned(), row: index, line: line as u64, column });

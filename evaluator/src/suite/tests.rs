@@ -188,6 +188,13 @@ fn no_message_quotes_a_long_text() {
         let message = message("p.csv", &text);
         assert!(!message.contains("must not"), "{message}");
     }
+    for (name, text) in [
+        ("p.jsonl", format!("{{\"text\": \"a\", \"labels\": \"{secret}, \\\"{secret}\\\"\"}}")),
+        ("p.json", format!("{{\"images\": [\"{secret}\"], \"annotations\": []}}")),
+    ] {
+        let message = message(name, &text);
+        assert!(message.contains("invalid type: string (text), expected "), "{message}");
+    }
 }
 
 #[test]
