@@ -15,8 +15,8 @@ use std::{
 pub const MOST_PIXELS: u64 = 64 << 20;
 /// The largest file.
 const LARGEST: u64 = 512 << 20;
-/// Bytes of a pixel while it is decoded: four channels of 16 bits.
-const PIXEL: u64 = 8;
+/// Bytes that a decoder may take besides the picture itself: for a line, and for what lies compressed in a header.
+const BESIDES: u64 = 64 << 20;
 
 /// Why a file is no picture that can be looked at.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +65,7 @@ fn decode_unguarded(bytes: &[u8], most: u64) -> Result<RgbImage, Error> {
     let format = reader.format().filter(|format| matches!(format, ImageFormat::Png | ImageFormat::Jpeg));
     let format = format.ok_or(Error::Format)?;
     let mut limits = Limits::no_limits();
-    limits.max_alloc = Some(most.saturating_mul(PIXEL));
+    limits.max_alloc = Some(BESIDES);
     reader.limits(limits);
     let mut decoder = reader.into_decoder().map_err(damaged)?;
     let (width, height) = decoder.dimensions();
