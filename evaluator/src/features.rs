@@ -69,3 +69,42 @@ pub fn cp_score<'a>(compared: impl IntoIterator<Item = Compared<'a>>) -> Result<
     }
     Ok(100.0 * worse.iter().filter(|worse| **worse).count() as f64 / worse.len() as f64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EAST: &[f32] = &[1.0, 0.0];
+    const NORTH: &[f32] = &[0.0, 3.0];
+    const NORTHEAST: &[f32] = &[2.0, 2.0];
+
+    #[test]
+    fn a_cosine_does_not_depend_on_lengths() {
+        assert_eq!(cosine(EAST, NORTH).unwrap(), 0.0);
+        assert!((cosine(NORTHEAST, NORTH).unwrap() - 0.5f64.sqrt()).abs() < 1e-15);
+        assert_eq!(cosine(NORTH, NORTH).unwrap(), 1.0);
+        assert_eq!(cosine(&[-2.0], &[0.5]).unwrap(), -1.0);
+        let error = |a: &[f32], b: &[f32]| cosine(a, b).unwrap_err().to_string();
+        assert_eq!(error(EAST, &[1.0]), "features of 2 and of 1 dimensions cannot be compared");
+        assert_eq!(error(EAST, &[0.0, 0.0]), "features that are not 0: at least 1 are needed, got 0");
+        assert_eq!(error(EAST, &[0.0, f32::NAN]), "feature 1 is NaN, not a finite number");
+    }
+
+    #[test]
+    fn the_clip_score_is_a_mean_that_may_be_negative() {
+        let pairs: [(&[f32], &[f32]); 3] = [(EAST, EAST), (EAST, NORTH), (EAST, &[-5.0, 0.0])];
+        assert_eq!(clip_score(pairs).unwrap(), 0.0);
+        assert_eq!(clip_score([pairs[0], pairs[1]]).unwrap(), 50.0);
+        assert_eq!(clip_score([pairs[2]]).unwrap(), -100.0);
+        assert!(clip_score([]).is_err());
+    }
+
+    #[test]
+    fn only_a_worse_picture_counts_for_the_cp_score() {
+        let compared = |edited, reference| Compared { text: EAST, edited, reference };
+        let (worse, same, better) = (compared(NORTH, EAST), compared(NORTH, NORTH), compared(NORTHEAST, NORTH));
+        assert_eq!(cp_score([same, same]).unwrap(), 0.0);
+        assert_eq!(cp_score([worse, same, better]).unwrap(), 100.0 / 3.0);
+        assert!(cp_score([]).is_err());
+    }
+}

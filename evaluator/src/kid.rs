@@ -131,3 +131,63 @@ fn sums(a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> (f64, f64) {
     }
     (all, own)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_samples_each_by_hand() {
+        // k(0, 2) = 1, k(1, 3) = 64; across: k(0, 1) = 1, k(0, 3) = 1, k(2, 1) = 27, k(2, 3) = 343.
+        let expected = 1.0 + 64.0 - 2.0 * (1.0 + 1.0 + 27.0 + 343.0) / 4.0;
+        assert_eq!(kernel_distance(&[0.0, 2.0], &[1.0, 3.0], 1).unwrap(), expected);
+    }
+
+    #[test]
+    fn more_rows_than_a_chunk_are_summed_alike() {
+        let set =
+            |shift: usize| (0..2 * (CHUNK + 50)).map(|i| ((i * 37 + shift) % 101) as f64 / 50.0).collect::<Vec<_>>();
+        let (a, b) = (set(0), set(60));
+        let kernel = |x: &[f64], y: &[f64]| ((x[0] * y[0] + x[1] * y[1]) / 2.0 + 1.0).powi(3);
+        let rows = |set: &[f64]| set.chunks(2).map(<[f64]>::to_vec).collect::<Vec<_>>();
+        let (rows_a, rows_b) = (rows(&a), rows(&b));
+        let n = rows_a.len() as f64;
+        let sum = |a: &[Vec<f64>], b: &[Vec<f64>], own: bool| -> f64 {
+            let pairs = a.iter().enumerate().flat_map(|(i, x)| b.iter().enumerate().map(move |(j, y)| (i, j, x, y)));
+            pairs.filter(|(i, j, ..)| own || i != j).map(|(_, _, x, y)| kernel(x, y)).sum()
+        };
+        let within = |rows: &[Vec<f64>]| sum(rows, rows, false) / (n * (n - 1.0));
+        let expected = within(&rows_a) + within(&rows_b) - 2.0 * sum(&rows_a, &rows_b, true) / (n * n);
+        let found = kernel_distance(&a, &b, 2).unwrap();
+        assert!((found - expected).abs() < 1e-9, "{found} for {expected}");
+    }
+
+    #[test]
+    fn subsets_are_of_different_samples_and_the_seed_decides() {
+        let mut generator = Generator::new(4);
+        for _ in 0..50 {
+            let mut chosen = choose(9, 10, &mut generator);
+            chosen.sort_unstable();
+            chosen.dedup();
+            assert_eq!(chosen.len(), 9);
+        }
+        let (a, b) = ([0.0, 2.0, 5.0, 1.0], [1.0, 3.0, 4.0]);
+        let of = |seed| Subsets { count: 5, size: 2, seed }.kernel_distance(&a, &b, 1).unwrap();
+        assert_eq!(of(1), of(1));
+        assert_ne!(of(1), of(2));
+        // As large as the smaller set: all of it, every time.
+        let whole = Subsets { count: 3, ..Default::default() }.kernel_distance(&b, &b, 1).unwrap();
+        assert_eq!((whole.size, whole.spread < 1e-12), (3, true));
+        assert!((whole.mean - kernel_distance(&b, &b, 1).unwrap()).abs() < 1e-12);
+    }
+
+    #[test]
+    fn what_is_no_set_of_features_is_refused() {
+        let error = |a: &[f64], dimensions| kernel_distance(a, &[1.0; 4], dimensions).unwrap_err().to_string();
+        assert_eq!(error(&[1.0; 5], 2), "5 values are not vectors of 2 features");
+        assert_eq!(error(&[1.0; 2], 2), "samples for a kernel distance: at least 2 are needed, got 1");
+        assert_eq!(error(&[1.0, 2.0, 3.0, f64::NAN], 2), "feature 3 is NaN, not a finite number");
+        let none = Subsets { count: 0, ..Default::default() }.kernel_distance(&[1.0; 4], &[1.0; 4], 2).unwrap_err();
+        assert_eq!(none.to_string(), "subsets: at least 1 are needed, got 0");
+    }
+}

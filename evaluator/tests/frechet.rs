@@ -13,12 +13,17 @@ impl Fixture {
         Self(std::fs::read(path).unwrap())
     }
 
-    fn gaussian(&self, name: &str) -> Gaussian {
+    /// Features, and how many a sample has.
+    fn features(&self, name: &str) -> (Vec<f64>, usize) {
         let file = SafeTensors::deserialize(&self.0).unwrap();
         let tensor = file.tensor(name).unwrap();
-        let values: Vec<f64> =
-            tensor.data().chunks_exact(8).map(|bytes| f64::from_le_bytes(bytes.try_into().unwrap())).collect();
-        Gaussian::of_features(&values, tensor.shape()[1]).unwrap()
+        let values = tensor.data().chunks_exact(8).map(|bytes| f64::from_le_bytes(bytes.try_into().unwrap()));
+        (values.collect(), tensor.shape()[1])
+    }
+
+    fn gaussian(&self, name: &str) -> Gaussian {
+        let (values, dimensions) = self.features(name);
+        Gaussian::of_features(&values, dimensions).unwrap()
     }
 
     fn distance(&self, name: &str) -> f64 {
@@ -61,5 +66,21 @@ fn a_set_has_no_distance_from_itself() {
     for name in ["full.a", "few.a", "deficient.b"] {
         let set = fixture.gaussian(name);
         assert!(frechet_distance(&set, &set).unwrap() < 1e-9, "{name}");
+    }
+}
+
+#[test]
+fn the_order_of_a_set_does_not_matter() {
+    let fixture = Fixture::open();
+    for name in ["full.a", "few.a", "deficient.b"] {
+        let (values, dimensions) = fixture.features(name);
+        let samples = values.len() / dimensions;
+        // Each sample once, as 7 has no divisor in common with their number.
+        assert_ne!(samples % 7, 0);
+        let shuffled: Vec<f64> =
+            (0..samples).flat_map(|i| &values[i * 7 % samples * dimensions..][..dimensions]).copied().collect();
+        assert_ne!(values, shuffled);
+        let shuffled = Gaussian::of_features(&shuffled, dimensions).unwrap();
+        assert!(frechet_distance(&fixture.gaussian(name), &shuffled).unwrap() < 1e-9, "{name}");
     }
 }

@@ -46,7 +46,7 @@ pub enum Error {
     #[error("{name}: {file} {problem}")]
     Weights { name: String, file: String, problem: String },
     /// A result that is not a finite number.
-    #[error("{name}: what it gives for item {item} is not finite: the picture cannot be scored")]
+    #[error("{name}: what it gives for item {item} is not finite: it cannot be scored")]
     NotFinite { name: String, item: usize },
     /// A picture without pixels, or so narrow that nothing is left of it.
     #[error("{name}: a picture of {width} x {height} pixels cannot be brought to {side} pixels")]

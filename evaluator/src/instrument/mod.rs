@@ -28,9 +28,10 @@ use pleach_model::{
     vision::{Choice, Head},
 };
 use pleach_runtime::engine::Engine;
+use prepare::{Frame, Prepared};
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::Path,
+    collections::BTreeSet,
+    path::{Path, PathBuf},
 };
 use vector::Rows;
 
@@ -55,6 +56,8 @@ enum Network {
     Judge(judge::Classifier),
 }
 
+/// The head of a Q16 instrument.
+const Q16_HEAD: &str = "class";
 /// Files of a judge besides its graph.
 const JUDGE: [&str; 2] = ["config.json", "model.onnx"];
 
@@ -78,8 +81,7 @@ impl Instrument {
         let matrix = |matrix: &Matrix| Rows::read(name, folder, matrix);
         let mut files = BTreeSet::new();
         let mut heads = Vec::new();
-        let one_of =
-            |name: &str, labels: &[String], choice| Head { name: name.into(), classes: labels.to_vec(), choice };
+        let head = |name: &str, labels: &[String], choice| Head { name: name.into(), classes: labels.to_vec(), choice };
         let network = match &description.instrument {
             Kind::Yolo(yolo) => Network::Graph(open(&yolo.graph, &None)?),
             Kind::Classifier(classifier) => {
@@ -87,7 +89,7 @@ impl Instrument {
                     Activation::Softmax | Activation::None => Choice::OneOf,
                     Activation::Sigmoid => Choice::AnyOf,
                 };
-                heads.push(one_of(&classifier.head, &classifier.labels, choice));
+                heads.push(head(&classifier.head, &classifier.labels, choice));
                 Network::Graph(open(&classifier.graph, &classifier.output)?)
             }
             Kind::Embedding(embedding) => {
@@ -107,7 +109,7 @@ impl Instrument {
             }
             Kind::Q16(q16) => {
                 files.insert(q16.prompts.file.clone());
-                heads.push(one_of("class", &q16.labels, Choice::OneOf));
+                heads.push(head(Q16_HEAD, &q16.labels, Choice::OneOf));
                 Network::Prompted(open(&q16.graph, &q16.output)?, matrix(&q16.prompts)?)
             }
             Kind::Judge {} => {
@@ -149,7 +151,8 @@ impl Instrument {
         matches!(self.network, Network::Text(..))
     }
 
-    /// Looks at pictures, one after the other: what it says of one does not depend on the others.
+    /// Looks at pictures, one after the other: what it says of one does not depend on the others. Where one cannot be scored, nothing
+    /// is said of the others either: look at them one by one to tell them apart.
     ///
     /// # Errors
     /// [`Error::Wrong`] for an instrument that reads texts; [`Error::Size`], [`Error::Graph`], [`Error::NotFinite`],
@@ -169,18 +172,12 @@ impl Instrument {
 
     fn look_at(&mut self, item: usize, picture: &RgbImage) -> Result<Observation> {
         let Self { description, network, heads, .. } = self;
-        let name = &description.name;
-        let finite = |values: &[f32]| {
-            let finite = values.iter().all(|value| value.is_finite());
-            if finite { Ok(()) } else { Err(Error::NotFinite { name: name.clone(), item }) }
-        };
+        let at = At { name: &description.name, item };
         match (&description.instrument, network) {
             (Kind::Yolo(yolo), Network::Graph(graph)) => {
-                let prepared = yolo.input.apply(name, picture)?;
-                let values = graph.run(&yolo.input, &prepared.values, &[4 + yolo.labels.len(), 0])?;
-                finite(&values)?;
-                let boxes = yolo.boxes(&values, &prepared.frame);
-                boxes.iter().try_for_each(|found| finite(&found.bounds))?;
+                let (values, frame) = at.run(graph, &yolo.input, picture, &[4 + yolo.labels.len(), 0])?;
+                let boxes = yolo.boxes(&values, &frame);
+                boxes.iter().try_for_each(|found| at.finite(&found.bounds))?;
                 match boxes.first().filter(|found| found.score > 1.0) {
                     Some(Found { score, .. }) => {
                         Err(graph.wrong(format!("gives the score {score}, which is no probability")))
@@ -189,54 +186,40 @@ impl Instrument {
                 }
             }
             (Kind::Classifier(classifier), Network::Graph(graph)) => {
-                let prepared = classifier.input.apply(name, picture)?;
-                let values = graph.run(&classifier.input, &prepared.values, &[classifier.labels.len()])?;
-                finite(&values)?;
-                let scores = classifier.scores.apply(&values);
-                Ok(Observation::Scores(Scores {
-                    heads: [(classifier.head.clone(), scores)].into(),
-                    features: Vec::new(),
-                }))
+                let (values, _) = at.run(graph, &classifier.input, picture, &[classifier.labels.len()])?;
+                let heads = [(classifier.head.clone(), classifier.scores.apply(&values))].into();
+                Ok(Observation::Scores(Scores { heads, features: Vec::new() }))
             }
             (Kind::Embedding(embedding), Network::Graph(graph)) => {
-                let prepared = embedding.input.apply(name, picture)?;
-                let features = graph.run(&embedding.input, &prepared.values, &[0])?;
-                finite(&features)?;
+                let (features, _) = at.run(graph, &embedding.input, picture, &[0])?;
                 Ok(Observation::Features(vector::scaled(features, embedding.normalize)))
             }
             (Kind::Embedding(embedding), Network::Projected(graph, projection)) => {
-                let prepared = embedding.input.apply(name, picture)?;
-                let features = graph.run(&embedding.input, &prepared.values, &[projection.rows()])?;
-                finite(&features)?;
+                let (features, _) = at.run(graph, &embedding.input, picture, &[projection.rows()])?;
                 let features = projection.multiply(&features);
-                finite(&features)?;
+                at.finite(&features)?;
                 Ok(Observation::Features(vector::scaled(features, embedding.normalize)))
             }
             (Kind::Q16(q16), Network::Prompted(graph, prompts)) => {
-                let prepared = q16.input.apply(name, picture)?;
-                let features = graph.run(&q16.input, &prepared.values, &[prompts.columns()])?;
-                finite(&features)?;
-                let cosines: Vec<f32> =
-                    prompts.iter().map(|prompt| q16.scale * vector::cosine(&features, prompt) as f32).collect();
-                let scores = Activation::Softmax.apply(&cosines);
-                Ok(Observation::Scores(Scores { heads: [("class".to_owned(), scores)].into(), features }))
+                let (features, _) = at.run(graph, &q16.input, picture, &[prompts.columns()])?;
+                let cosine = |prompt| q16.scale * vector::cosine(&features, prompt) as f32;
+                let scores = Activation::Softmax.apply(&prompts.iter().map(cosine).collect::<Vec<_>>());
+                Ok(Observation::Scores(Scores { heads: [(Q16_HEAD.to_owned(), scores)].into(), features }))
             }
             (Kind::Judge {}, Network::Judge(judge)) => {
-                let mut seen = judge.look(&[picture])?;
-                let seen = seen.pop().ok_or(Error::NotFinite { name: name.clone(), item })?;
-                finite(&seen.features)?;
-                let mut scores = BTreeMap::new();
-                for (head, values) in heads.iter().zip(&seen.scores) {
-                    finite(values)?;
+                let seen = judge.look(&[picture])?.pop().unwrap_or_default();
+                seen.scores.iter().chain([&seen.features]).try_for_each(|values| at.finite(values))?;
+                let probabilities = |(head, values): (&Head, &Vec<f32>)| {
                     let activation = match head.choice {
                         Choice::OneOf => Activation::Softmax,
                         Choice::AnyOf => Activation::Sigmoid,
                     };
-                    scores.insert(head.name.clone(), activation.apply(values));
-                }
-                Ok(Observation::Scores(Scores { heads: scores, features: seen.features }))
+                    (head.name.clone(), activation.apply(values))
+                };
+                let heads = heads.iter().zip(&seen.scores).map(probabilities).collect();
+                Ok(Observation::Scores(Scores { heads, features: seen.features }))
             }
-            (kind, _) => Err(Error::Wrong { name: name.clone(), kind: kind.kind(), what: "pictures" }),
+            (kind, _) => Err(Error::Wrong { name: description.name.clone(), kind: kind.kind(), what: "pictures" }),
         }
     }
 
@@ -257,6 +240,36 @@ impl Instrument {
     }
 }
 
+/// Which picture or text of which instrument: what errors name.
+#[derive(Clone, Copy)]
+struct At<'a> {
+    name: &'a str,
+    item: usize,
+}
+
+impl At<'_> {
+    fn finite(self, values: &[f32]) -> Result<()> {
+        if values.iter().all(|value| value.is_finite()) {
+            return Ok(());
+        }
+        Err(Error::NotFinite { name: self.name.to_owned(), item: self.item })
+    }
+
+    /// What the graph gives for a picture, in the shape `[1]` and `expected` (0 stands for any size), and where the picture lay.
+    fn run(
+        self,
+        graph: &mut Graph,
+        input: &Preparation,
+        picture: &RgbImage,
+        expected: &[usize],
+    ) -> Result<(Vec<f32>, Frame)> {
+        let Prepared { values, frame } = input.apply(self.name, picture)?;
+        let output = graph.run(input, &values, expected)?;
+        self.finite(&output)?;
+        Ok((output, frame))
+    }
+}
+
 impl Network {
     fn graph(&self) -> Option<&Graph> {
         match self {
@@ -269,7 +282,7 @@ impl Network {
 }
 
 /// The tokenizer's folder, and those of its files that exist.
-fn tokenizer_files(folder: &Path, inside: Option<&str>) -> (std::path::PathBuf, Vec<String>) {
+fn tokenizer_files(folder: &Path, inside: Option<&str>) -> (PathBuf, Vec<String>) {
     const NAMES: [&str; 5] =
         ["tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json"];
     let home = inside.map_or_else(|| folder.to_owned(), |inside| folder.join(inside));

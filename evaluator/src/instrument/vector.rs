@@ -76,7 +76,7 @@ pub(super) fn scaled(mut vector: Vec<f32>, wanted: bool) -> Vec<f32> {
     vector
 }
 
-/// The cosine of the angle between two vectors; 0 where one has no length.
+/// The cosine of the angle between two finite vectors of the same number of elements; 0 where one has no length.
 pub(super) fn cosine(a: &[f32], b: &[f32]) -> f64 {
     crate::features::cosine(a, b).unwrap_or(0.0)
 }
