@@ -1,141 +1,18 @@
-//! Instruments over graphs of a few numbers, and against the packages' own pre- and post-processing.
+//! Instruments over graphs of a few numbers.
+
+mod support;
 
 use image::RgbImage;
-use pleach_evaluator::{
-    instrument::{Activation, Description, Error, FILE, Found, Instrument, Kind, Observation, Scores},
-    kid::{Subsets, kernel_distance},
-};
+use pleach_evaluator::instrument::{Activation, Description, FILE, Found, Identity, Instrument, Observation, Scores};
 use pleach_model::{
     tokenizer::Tokenizer,
     vision::{Choice, Head, VisionConfig},
 };
-use pleach_runtime::{
-    engine::{Engine, EngineOptions},
-    onnx::{
-        AttributeProto, DataType, GraphProto, Message as _, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
-        ValueInfoProto,
-    },
-};
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use pleach_runtime::onnx::{AttributeProto, DataType, GraphProto, NodeProto, TensorProto, ValueInfoProto};
 use std::{fs, path::Path};
-
-const FLOAT: DataType = DataType::Float;
-
-fn engine() -> Engine {
-    Engine::start(&EngineOptions::default()).unwrap()
-}
-
-fn fixtures() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures"))
-}
-
-fn bytes(values: &[f32]) -> Vec<u8> {
-    values.iter().flat_map(|value| value.to_le_bytes()).collect()
-}
-
-fn constant(name: &str, dims: &[i64], values: &[f32]) -> TensorProto {
-    TensorProto::inline(name, FLOAT, dims, bytes(values))
-}
-
-/// Values without a pattern, between -1 and 1.
-fn noise(count: usize, mut seed: u32) -> Vec<f32> {
-    let mut next = || {
-        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (seed >> 8) as f32 / (1 << 23) as f32 - 1.0
-    };
-    (0..count).map(|_| next()).collect()
-}
-
-/// A picture without a pattern.
-fn picture(width: u32, height: u32, seed: u32) -> RgbImage {
-    let values = noise((3 * width * height) as usize, seed).into_iter().map(|value| (127.5 + 127.0 * value) as u8);
-    RgbImage::from_raw(width, height, values.collect()).unwrap()
-}
-
-fn save(folder: &Path, nodes: Vec<NodeProto>, constants: Vec<TensorProto>, input: &[i64], output: &[&str]) {
-    let dims = |dims: &[i64]| dims.iter().map(|&dim| dim.into()).collect::<Vec<_>>();
-    let value = |name: &&str| ValueInfoProto::tensor(name, FLOAT, vec!["batch".into(), "values".into()]);
-    let graph = GraphProto {
-        node: nodes,
-        name: "graph".into(),
-        initializer: constants,
-        input: vec![ValueInfoProto::tensor("picture", FLOAT, dims(input))],
-        output: output.iter().map(value).collect(),
-        ..GraphProto::default()
-    };
-    write(folder, graph);
-}
-
-fn write(folder: &Path, graph: GraphProto) {
-    let model = ModelProto {
-        ir_version: 10,
-        opset_import: vec![OperatorSetIdProto { domain: String::new(), version: 21 }],
-        graph: Some(graph),
-        ..ModelProto::default()
-    };
-    fs::write(folder.join("model.onnx"), model.encode_to_vec()).unwrap();
-}
-
-/// `features = flatten(picture) @ w`, for pictures of 8 x 8 pixels.
-fn linear(folder: &Path, features: usize) -> Vec<f32> {
-    let weights = noise(3 * 64 * features, 5);
-    let nodes = vec![
-        NodeProto::new("Flatten", "flatten", &["picture"], &["flat"]),
-        NodeProto::new("MatMul", "linear", &["flat", "w"], &["features"]),
-    ];
-    save(folder, nodes, vec![constant("w", &[3 * 64, features as i64], &weights)], &[-1, 3, 8, 8], &["features"]);
-    weights
-}
-
-/// A graph that gives `values` of the shape `dims` for every picture.
-fn always(folder: &Path, dims: &[i64], values: &[f32]) {
-    let nodes = vec![
-        NodeProto::new("ReduceMean", "mean", &["picture"], &["mean"]).with(AttributeProto::int("keepdims", 0)),
-        NodeProto::new("Mul", "nothing", &["mean", "zero"], &["nothing"]),
-        NodeProto::new("Add", "add", &["values", "nothing"], &["out"]),
-    ];
-    let value = ValueInfoProto::tensor("out", FLOAT, dims.iter().map(|&dim| dim.into()).collect::<Vec<_>>());
-    let graph = GraphProto {
-        node: nodes,
-        name: "always".into(),
-        initializer: vec![constant("values", dims, values), constant("zero", &[], &[0.0])],
-        input: vec![ValueInfoProto::tensor(
-            "picture",
-            FLOAT,
-            [1, 3].map(Into::into).into_iter().chain(["h".into(), "w".into()]),
-        )],
-        output: vec![value],
-        ..GraphProto::default()
-    };
-    write(folder, graph);
-}
-
-fn matrix(folder: &Path, file: &str, name: &str, shape: [usize; 2], values: &[f32]) {
-    let data = bytes(values);
-    let view = TensorView::new(Dtype::F32, shape.to_vec(), &data).unwrap();
-    fs::write(folder.join(file), safetensors::serialize([(name, view)], None).unwrap()).unwrap();
-}
-
-const INPUT: &str = r#"
-[instrument.input]
-width = 8
-height = 8
-fit = "squash"
-filter = "pillow-bilinear"
-"#;
-
-fn describe(instrument: &str, input: &str) -> Description {
-    let text = format!("name = \"test\"\n[instrument]\n{instrument}\n{input}");
-    Description::parse(&text, Path::new(FILE)).unwrap()
-}
-
-fn open(description: &Description, folder: &Path) -> Result<Instrument, Error> {
-    Instrument::open(&engine(), description, folder)
-}
-
-fn features(observation: &Observation) -> &[f32] {
-    observation.features().unwrap()
-}
+use support::{
+    FLOAT, INPUT, always, constant, describe, features, fixtures, linear, matrix, noise, open, picture, write,
+};
 
 #[test]
 fn an_embedding_is_prepared_projected_and_scaled() {
@@ -332,104 +209,6 @@ fn texts_are_read_with_clips_tokenizer() {
     assert_eq!(wrong, "clip-vit-base-patch32-text is of the kind text_embedding, which does not look at pictures");
 }
 
-/// The references: tensors by name, and the packages' detections.
-fn references() -> (Vec<u8>, serde_json::Value) {
-    let read = |name: &str| fs::read(fixtures().join("instruments").join(name)).unwrap();
-    (read("references.safetensors"), serde_json::from_slice(&read("references.json")).unwrap())
-}
-
-fn tensor(file: &SafeTensors<'_>, name: &str) -> Vec<f32> {
-    file.tensor(name).unwrap().data().as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
-}
-
-/// A graph that gives its input back, flat, shows how pictures are prepared.
-#[test]
-fn pictures_are_prepared_as_the_packages_do_it() {
-    let (bytes, _) = references();
-    let file = SafeTensors::deserialize(&bytes).unwrap();
-    for (name, reference, side) in [
-        ("nudenet", "nudenet", 32),
-        ("nudenet-3.0.8", "nudenet-3.0.8", 32),
-        ("clip-vit-base-patch32", "clip", 32),
-        ("csd", "clip", 32),
-        ("q16", "clip", 32),
-        ("inception", "inception", 29),
-    ] {
-        let folder = tempfile::tempdir().unwrap();
-        let nodes = vec![NodeProto::new("Flatten", "flatten", &["picture"], &["flat"])];
-        save(folder.path(), nodes, Vec::new(), &[1, 3, side, side], &["flat"]);
-        let mut input = Description::builtin(name).unwrap().instrument.input().unwrap().clone();
-        (input.width, input.height) = (side as u32, side as u32);
-        let mut description = describe("kind = \"embedding\"\ngraph = \"model.onnx\"", INPUT);
-        *description.instrument.input_mut().unwrap() = input;
-        let mut instrument = open(&description, folder.path()).unwrap();
-        for picture in ["wide", "tall", "square", "odd"] {
-            let source = file.tensor(&format!("source.{picture}")).unwrap();
-            let (height, width) = (source.shape()[0] as u32, source.shape()[1] as u32);
-            let source = RgbImage::from_raw(width, height, source.data().to_vec()).unwrap();
-            let found = instrument.look(&[&source]).unwrap();
-            let expected = tensor(&file, &format!("{reference}.{picture}"));
-            assert_eq!(features(&found[0]).len(), expected.len());
-            for (found, expected) in features(&found[0]).iter().zip(expected) {
-                assert!((found - expected).abs() <= 1e-6, "{name}, {picture}: {found} for {expected}");
-            }
-        }
-    }
-}
-
-/// Boxes that the network says, through NMS and clipping to pixels, by both packages' own code.
-#[test]
-fn boxes_are_made_as_the_packages_do_it() {
-    let (bytes, json) = references();
-    let file = SafeTensors::deserialize(&bytes).unwrap();
-    let output = tensor(&file, "output");
-    for name in ["nudenet", "nudenet-3.0.8"] {
-        let folder = tempfile::tempdir().unwrap();
-        always(folder.path(), &[1, 22, 300], &output);
-        let mut description = Description::builtin(name).unwrap();
-        description.files.clear();
-        let Kind::Yolo(yolo) = &mut description.instrument else { panic!() };
-        yolo.graph = "model.onnx".into();
-        let mut instrument = open(&description, folder.path()).unwrap();
-        for (size, expected) in json["detections"].as_object().unwrap() {
-            let (width, height) = size.split_once('x').unwrap();
-            let picture = RgbImage::new(width.parse().unwrap(), height.parse().unwrap());
-            let Observation::Boxes(found) = instrument.look(&[&picture]).unwrap().remove(0) else { panic!() };
-            let expected: Vec<Found> = expected[name]
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(|found| Found {
-                    label: found["class"].as_str().unwrap().into(),
-                    score: found["score"].as_f64().unwrap() as f32,
-                    bounds: [0, 1, 2, 3].map(|i| found["box"][i].as_i64().unwrap() as f32),
-                })
-                .collect();
-            assert_eq!(found, expected, "{name}, {size}");
-        }
-    }
-}
-
-#[test]
-fn kernel_distances_agree_with_numpy() {
-    let (_, json) = references();
-    let bytes = fs::read(fixtures().join("frechet.safetensors")).unwrap();
-    let file = SafeTensors::deserialize(&bytes).unwrap();
-    for (name, expected) in json["kernel_distances"].as_object().unwrap() {
-        let set = |side: &str| {
-            let tensor = file.tensor(&format!("{name}.{side}")).unwrap();
-            let values: Vec<f64> = tensor.data().as_chunks::<8>().0.iter().map(|b| f64::from_le_bytes(*b)).collect();
-            (values, tensor.shape()[1])
-        };
-        let ((a, dimensions), (b, _)) = (set("a"), set("b"));
-        let (found, expected) = (kernel_distance(&a, &b, dimensions).unwrap(), expected.as_f64().unwrap());
-        assert!((found - expected).abs() <= 1e-9 * expected.abs(), "{name}: {found} for {expected}");
-        // The mean over subsets does not depend on their size.
-        let kid = Subsets { count: 200, size: 12, seed: 1 }.kernel_distance(&a, &b, dimensions).unwrap();
-        assert!((kid.mean - expected).abs() < 4.0 * kid.spread / 200f64.sqrt(), "{name}: {kid:?} for {expected}");
-    }
-}
-
 #[test]
 fn what_is_wrong_with_a_description_is_said() {
     let message = |text: &str| Description::parse(text, Path::new(FILE)).unwrap_err().to_string();
@@ -517,7 +296,7 @@ fn an_identity_is_of_every_file_and_every_setting() {
     assert_eq!(changed.description, first.description);
     assert_ne!(changed.sha256, first.sha256);
     let json = serde_json::to_string(&first).unwrap();
-    assert_eq!(serde_json::from_str::<pleach_evaluator::instrument::Identity>(&json).unwrap(), first);
+    assert_eq!(serde_json::from_str::<Identity>(&json).unwrap(), first);
 }
 
 #[test]
