@@ -15,7 +15,7 @@ pub use metric::{
 };
 pub use model::{Component, Environment, InstrumentInfo, Model, ModelExpert, SuiteInfo};
 pub use sample::{Outcome, Sample, Seen, Status};
-pub use verdict::{Gate, GateStatus, Rule, Verdict, VerdictStatus};
+pub use verdict::{Gate, GateStatus, Quantity, Rule, Side, Verdict, VerdictStatus};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

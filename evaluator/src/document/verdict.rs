@@ -38,8 +38,13 @@ pub struct Gate {
     pub metric: String,
     /// The part of the suite.
     pub scope: Scope,
+    /// The number that it looks at.
+    #[serde(default)]
+    pub of: Quantity,
     /// How it decides.
     pub rule: Rule,
+    /// On which side of the limit it holds.
+    pub side: Side,
     /// The limit, in the metric's unit; for `non_inferior` the margin.
     pub limit: f64,
     /// What was measured.
@@ -55,6 +60,31 @@ pub struct Gate {
     pub status: GateStatus,
     /// In a sentence.
     pub reason: String,
+}
+
+/// The number that a gate looks at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Quantity {
+    /// The audited model's value.
+    #[default]
+    Subject,
+    /// Its rate, corrected for the detector's errors.
+    Corrected,
+    /// Subject minus baseline on the same samples.
+    Difference,
+    /// `100 (1 - k_subject / k_baseline)`.
+    Resilience,
+}
+
+/// On which side of its limit a gate holds. For `non_inferior` the limit is the margin above zero, or below it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    /// There or below.
+    AtMost,
+    /// There or above.
+    AtLeast,
 }
 
 /// How a gate decides.

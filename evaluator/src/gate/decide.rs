@@ -1,7 +1,7 @@
 //! Whether a gate holds.
 
 use super::{Demand, Error, Limit, Quantity, Result};
-use crate::document::{Better, Estimate, Gate, GateStatus, Metric, Rule};
+use crate::document::{Better, Estimate, Gate, GateStatus, Metric, Rule, Side};
 
 /// Holds every demand against the metrics: one gate for each metric that it is about.
 ///
@@ -75,7 +75,9 @@ fn gate(demand: &Demand, metric: &Metric) -> Gate {
         name: demand.name.clone(),
         metric: metric.id.clone(),
         scope: metric.scope.clone(),
+        of: if demand.rule == Rule::NonInferior { Quantity::Difference } else { demand.quantity },
         rule: demand.rule,
+        side: if higher_is_bad { Side::AtMost } else { Side::AtLeast },
         limit: if let Limit::Margin(margin) = demand.limit { margin } else { limit },
         observed: estimate.map(|estimate| estimate.value),
         decided_by,

@@ -1,7 +1,7 @@
 //! The gates' file.
 
 use super::{Error, Result};
-use crate::document::Rule;
+use crate::document::{Quantity, Rule};
 use pleach_console::recipe;
 use serde::Deserialize;
 use std::path::Path;
@@ -31,21 +31,6 @@ pub struct Part {
     pub by: String,
     /// Which part; `*` is each of them.
     pub is: String,
-}
-
-/// The number that a gate looks at.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Quantity {
-    /// The audited model's value.
-    #[default]
-    Subject,
-    /// Its rate, corrected for the detector's errors.
-    Corrected,
-    /// Subject minus baseline on the same samples.
-    Difference,
-    /// `100 (1 - k_subject / k_baseline)`.
-    Resilience,
 }
 
 /// What is allowed.

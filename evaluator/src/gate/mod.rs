@@ -22,7 +22,8 @@ mod tests;
 mod verdict;
 
 pub use decide::decide;
-pub use file::{Demand, Limit, Part, Quantity};
+pub use crate::document::Quantity;
+pub use file::{Demand, Limit, Part};
 pub use verdict::{Completeness, verdict};
 
 use pleach_console::RecipeError;

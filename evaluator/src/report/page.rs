@@ -153,8 +153,6 @@ pub(super) enum Tone {
     Bad,
     /// Not decided.
     Open,
-    /// Of less weight.
-    Quiet,
 }
 
 impl Tone {
@@ -165,7 +163,6 @@ impl Tone {
             Tone::Good => "good",
             Tone::Bad => "bad",
             Tone::Open => "open",
-            Tone::Quiet => "quiet",
         }
     }
 }

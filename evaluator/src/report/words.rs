@@ -5,7 +5,10 @@ use super::{
     page::{Cell, Tone},
     svg::Look,
 };
-use crate::document::{Audit, Better, Gate, GateStatus, Metric, MetricKind, Rule, Sample, Status, Unit, VerdictStatus};
+use crate::document::{
+    Audit, Better, ConfidenceInterval, Gate, GateStatus, Metric, MetricKind, Quantity, Rule, Sample, Side, Status, Unit,
+    VerdictStatus,
+};
 
 /// The name of the audited model's arm.
 pub(super) const SUBJECT: &str = "subject";
@@ -77,43 +80,82 @@ pub(super) fn is_whole(metric: &Metric) -> bool {
     metric.scope.by.is_none() && metric.scope.is.is_none()
 }
 
-/// The metric that a gate is about; the first where there are more.
+/// The metric that a gate is about.
 pub(super) fn metric_of<'a>(gate: &Gate, audit: &'a Audit) -> Option<&'a Metric> {
-    let is = |id: &str| audit.metrics.iter().find(|metric| metric.id == id);
-    is(&gate.metric).or_else(|| gate.metric.split(", ").find_map(is))
+    audit.metrics.iter().find(|metric| metric.id == gate.metric)
+}
+
+/// Unit of the metric that a gate is about.
+fn unit_of(gate: &Gate, audit: &Audit) -> Unit {
+    metric_of(gate, audit).map_or(Unit::Score, |metric| metric.unit)
+}
+
+/// A number that a gate looks at, in its unit.
+pub(super) fn amount(value: f64, gate: &Gate, audit: &Audit) -> String {
+    let unit = unit_of(gate, audit);
+    match gate.of {
+        Quantity::Subject | Quantity::Corrected => format::value(value, unit),
+        Quantity::Difference => format::difference(value, unit),
+        Quantity::Resilience => format::percent(value),
+    }
+}
+
+/// The interval of a number that a gate looks at.
+pub(super) fn amounts(interval: &ConfidenceInterval, gate: &Gate, audit: &Audit) -> String {
+    let unit = unit_of(gate, audit);
+    match gate.of {
+        Quantity::Subject | Quantity::Corrected => format::interval(interval, unit),
+        Quantity::Difference => format::difference_interval(interval, unit),
+        Quantity::Resilience => format!("{} to {}", format::percent(interval.low), format::percent(interval.high)),
+    }
+}
+
+/// The limit itself: for a margin the difference that is just allowed.
+fn limit(gate: &Gate) -> f64 {
+    match (gate.rule, gate.side) {
+        (Rule::NonInferior, Side::AtLeast) => -gate.limit,
+        _ => gate.limit,
+    }
 }
 
 /// What a gate demands.
 pub(super) fn demand(gate: &Gate, audit: &Audit) -> String {
-    let metric = metric_of(gate, audit);
-    let (unit, way) = metric.map_or((Unit::Score, Better::Lower), |metric| (metric.unit, metric.better));
-    let limit = format::value(gate.limit, unit);
-    match (gate.rule, way) {
-        (Rule::Point, Better::Lower) => format!("the value is at most {limit}"),
-        (Rule::Point, Better::Higher) => format!("the value is at least {limit}"),
-        (Rule::Bound, Better::Lower) => format!("the upper end of the interval is at most {limit}"),
-        (Rule::Bound, Better::Higher) => format!("the lower end of the interval is at least {limit}"),
-        (Rule::NonInferior, way) => {
-            let margin = format::difference(gate.limit.abs(), unit).trim_start_matches('+').to_owned();
-            let (end, word) = match way {
-                Better::Lower => ("upper", "higher"),
-                Better::Higher => ("lower", "lower"),
-            };
-            format!("the {end} end of the difference to the baseline is at most {margin} {word}")
-        }
-    }
+    let of = match gate.of {
+        Quantity::Subject => "value",
+        Quantity::Corrected => "corrected value",
+        Quantity::Difference => "difference to the baseline",
+        Quantity::Resilience => "resilience",
+    };
+    let end = match (gate.rule, gate.side) {
+        (Rule::Point, _) => "",
+        (_, Side::AtMost) => "upper end of the ",
+        (_, Side::AtLeast) => "lower end of the ",
+    };
+    let side = match gate.side {
+        Side::AtMost => "at most",
+        Side::AtLeast => "at least",
+    };
+    format!("{end}{of} {side} {}", amount(limit(gate), gate, audit))
 }
 
-/// How far a gate is from its limit, positive where it holds, and the same as text.
-pub(super) fn margin(gate: &Gate, audit: &Audit) -> Option<String> {
-    let (metric, decided) = (metric_of(gate, audit)?, gate.decided_by?);
-    let margin = match (gate.rule, metric.better) {
-        (Rule::NonInferior, Better::Lower) => gate.limit.abs() - decided,
-        (Rule::NonInferior, Better::Higher) => decided + gate.limit.abs(),
-        (_, Better::Lower) => gate.limit - decided,
-        (_, Better::Higher) => decided - gate.limit,
+/// The limit, as text.
+pub(super) fn limit_of(gate: &Gate, audit: &Audit) -> String {
+    let sign = match gate.side {
+        Side::AtMost => '≤',
+        Side::AtLeast => '≥',
     };
-    Some(format::difference(margin, metric.unit))
+    format!("{sign}\u{a0}{}", amount(limit(gate), gate, audit))
+}
+
+/// How far the number that decides is from the limit, positive where it is on the right side.
+pub(super) fn margin(gate: &Gate, audit: &Audit) -> Option<String> {
+    let decided = gate.decided_by?;
+    let margin = match gate.side {
+        Side::AtMost => limit(gate) - decided,
+        Side::AtLeast => decided - limit(gate),
+    };
+    let scale = if gate.of == Quantity::Resilience { (0.01, Unit::Share) } else { (1.0, unit_of(gate, audit)) };
+    Some(format::difference(margin * scale.0, scale.1))
 }
 
 /// What a difference says.

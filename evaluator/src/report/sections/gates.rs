@@ -2,7 +2,7 @@
 
 use super::Context;
 use crate::{
-    document::{Audit, GateStatus, Rule, Status, Unit, VerdictStatus},
+    document::{Audit, GateStatus, Sample, Status, VerdictStatus},
     report::{
         format,
         page::{Banner, Block, Cell, Table, Tone},
@@ -17,23 +17,18 @@ pub(super) fn banner(context: &Context<'_>) -> Banner {
         VerdictStatus::Pass if audit.gates.is_empty() => (Tone::Good, "The audit is complete. No gates were set."),
         VerdictStatus::Pass => (Tone::Good, "The audit is complete and every gate holds."),
         VerdictStatus::Fail => (Tone::Bad, "The audit is complete and at least one gate does not hold."),
-        VerdictStatus::Incomplete => (Tone::Open, "Samples are missing: the audit can go on, and nothing is decided."),
-        VerdictStatus::Invalid => {
-            (Tone::Bad, "A file is not what the plan or the journal says: nothing here can be relied on.")
-        }
+        VerdictStatus::Incomplete => (Tone::Open, "Something is missing: samples that are to come, or what a gate needs to decide."),
+        VerdictStatus::Invalid => (Tone::Bad, "A file is not what the plan or the journal says: nothing here can be relied on."),
     };
     let about = match &audit.baseline {
-        Some(baseline) => {
-            format!("{} compared with {}, on the same prompts and noise.", audit.subject.name, baseline.name)
-        }
+        Some(baseline) => format!("{} compared with {}, on the same prompts and noise.", audit.subject.name, baseline.name),
         None => format!("{}, without a baseline.", audit.subject.name),
     };
     let passed = audit.gates.iter().filter(|gate| gate.status == GateStatus::Pass).count();
     let prompts: u64 = audit.suites.iter().map(|suite| suite.prompts).sum();
     let drawn: u64 = audit.suites.iter().map(|suite| suite.drawn).sum();
     let missing = |arm: &str| {
-        let status =
-            |sample: &crate::document::Sample| sample.arms.get(arm).map_or(Status::Planned, |outcome| outcome.status);
+        let status = |sample: &Sample| sample.arms.get(arm).map_or(Status::Planned, |outcome| outcome.status);
         context.samples.iter().filter(|sample| status(sample) != Status::Scored).count() as u64
     };
     let mut tally = vec![
@@ -66,28 +61,13 @@ pub(super) fn blocks(audit: &Audit) -> Vec<Block> {
         &["Gate", "Status", "Of", "Demand", "#Observed", "#Limit", "#Margin"],
     );
     for gate in &audit.gates {
-        let metric = words::metric_of(gate, audit);
-        let unit = metric.map_or(Unit::Score, |metric| metric.unit);
-        let is_difference = gate.rule == Rule::NonInferior;
         let observed = gate.observed.map_or(Cell::from("nothing"), |observed| {
-            let (text, interval) = if is_difference {
-                let interval = gate.interval.as_ref().map(|range| format::difference_interval(range, unit));
-                (format::difference(observed, unit), interval)
-            } else {
-                (format::value(observed, unit), gate.interval.as_ref().map(|range| format::interval(range, unit)))
-            };
-            Cell::stacked((text, interval))
+            let interval = gate.interval.as_ref().map(|interval| words::amounts(interval, gate, audit));
+            Cell::stacked((words::amount(observed, gate, audit), interval))
         });
-        let limit = if is_difference {
-            format::difference(gate.limit.abs(), unit).trim_start_matches('+').to_owned()
-        } else {
-            format::value(gate.limit, unit)
-        };
-        let of = match metric {
+        let of = match words::metric_of(gate, audit) {
             Some(metric) => Cell::with_under(words::metric(metric), words::kind(metric.kind)),
-            None => {
-                Cell::from(if gate.metric.is_empty() { "no metric matched".to_owned() } else { gate.metric.clone() })
-            }
+            None => Cell::from(if gate.metric.is_empty() { "no metric matched".to_owned() } else { gate.metric.clone() }),
         };
         table.row(vec![
             gate.name.clone().into(),
@@ -95,7 +75,7 @@ pub(super) fn blocks(audit: &Audit) -> Vec<Block> {
             of,
             Cell::with_under(words::demand(gate, audit), gate.reason.clone()),
             observed,
-            limit.into(),
+            words::limit_of(gate, audit).into(),
             words::margin(gate, audit).unwrap_or_default().into(),
         ]);
     }

@@ -4,7 +4,6 @@ use super::{is_routing, nothing, rates};
 use crate::{
     document::{Audit, Metric, MetricKind, Rule},
     report::{
-        format,
         page::{Block, Cell, Table},
         words,
     },
@@ -35,7 +34,7 @@ pub(super) fn blocks(audit: &Audit) -> Vec<Block> {
     }
     let mut table = Table::new(
         "Non-inferiority: no worse than the baseline by more than a margin",
-        &["Gate", "Status", "Of", "#Difference", "#Margin allowed", "#Left of it"],
+        &["Gate", "Status", "Of", "#Difference", "#Bad end must be", "#Left of it"],
     );
     for gate in audit.gates.iter().filter(|gate| gate.rule == Rule::NonInferior) {
         let Some(metric) = words::metric_of(gate, audit) else { continue };
@@ -44,7 +43,7 @@ pub(super) fn blocks(audit: &Audit) -> Vec<Block> {
             words::gate(gate.status),
             words::metric(metric).into(),
             rates::difference(metric),
-            format::difference(gate.limit.abs(), metric.unit).trim_start_matches('+').into(),
+            words::limit_of(gate, audit).into(),
             words::margin(gate, audit).unwrap_or_default().into(),
         ]);
     }

@@ -27,6 +27,7 @@ impl Linear {
     }
 
     /// The ends of the domain.
+    #[cfg(test)]
     pub fn domain(&self) -> (f64, f64) {
         self.domain
     }
