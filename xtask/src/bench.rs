@@ -30,7 +30,8 @@ const BENCHES: [Bench; 10] = [
     (
         "infer",
         "pleach-tests",
-        "a family of the small world in every precision: bytes, steps, pictures against f32, what the judge finds",
+        "a family of the small world in every precision: bytes, steps, pictures against f32, what the judge finds; \
+         with --network sd21 experts of Stable Diffusion's size beside PyTorch and torch.onnx, which --python must have",
     ),
     ("load", "pleach-tests", "open that UNet in ONNX Runtime in every way there is: seconds, private memory"),
     (

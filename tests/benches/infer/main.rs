@@ -3,12 +3,17 @@
 //!
 //! The family is exported once for each precision. Every bundle draws the same prompts from the same noise, each by the expert that the
 //! router chooses; then the experts of all bundles take turns, step by step, in one process.
+//!
+//! With `--network sd21` it is Stable Diffusion 2.1's UNet with random weights, of which there are no pictures, see [`large`].
 
 mod drawn;
+mod large;
+mod report;
+mod resident;
 mod steps;
 
 use anyhow::{Context, Result, ensure};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use drawn::Drawn;
 use pleach_console::{Align, ConsoleArgs, ExitCode, Printer, Table, human, run};
 use pleach_exporter::{
@@ -23,7 +28,10 @@ use pleach_runtime::{
     bundle::Bundle,
     engine::{Engine, EngineOptions},
 };
-use pleach_tests::world::learning::in_workspace;
+use pleach_tests::{
+    stepping::{Settings, contend},
+    world::learning::in_workspace,
+};
 use pleach_trainer::world::sample_single;
 use serde::Serialize;
 use std::{
@@ -38,9 +46,14 @@ const PROMPTS: [u64; 2] = [0x0069_6e66_6572, 0x6361_6c69];
 /// Prompts that calibration draws.
 const CALIBRATED: u64 = 16;
 
-/// Draw with a family in every precision, and count what is lost
+/// Draw with a family in every precision, and count what is lost; or time experts of Stable Diffusion 2.1's size
 #[derive(Parser)]
 struct Cli {
+    /// What is measured
+    #[arg(long, value_enum, default_value = "world")]
+    network: Measured,
+    #[command(flatten)]
+    large: large::Args,
     /// Folder of a family of the small world [default: the base model alone]
     #[arg(long, value_name = "FOLDER")]
     family: Option<PathBuf>,
@@ -56,13 +69,13 @@ struct Cli {
     /// Guidance scale
     #[arg(long, default_value_t = 2.0)]
     guidance: f64,
-    /// Rounds of steps that are timed
-    #[arg(long, default_value_t = 50)]
-    rounds: usize,
+    /// Rounds of steps that are timed [default: 50, of a large network 4]
+    #[arg(long)]
+    rounds: Option<usize>,
     /// Threads [default: one per core]
     #[arg(long)]
     threads: Option<NonZeroUsize>,
-    /// Where the bundles are kept while it runs [default: the system's temporary folder]
+    /// Where the bundles are kept while it runs; of Stable Diffusion 2.1's size 26 GB [default: the system's temporary folder]
     #[arg(long, value_name = "FOLDER")]
     scratch: Option<PathBuf>,
     /// Print the report as JSON
@@ -73,6 +86,17 @@ struct Cli {
     bench: bool,
     #[command(flatten)]
     console: ConsoleArgs,
+}
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Measured {
+    /// A family of the small world
+    World,
+    /// Experts of Stable Diffusion 2.1's UNet with random weights
+    Sd21,
+    /// The same of a small UNet, to try the benchmark itself
+    Tiny,
 }
 
 /// A precision.
@@ -94,13 +118,21 @@ fn main() -> std::process::ExitCode {
     let mut cli = Cli::parse();
     in_workspace([&mut cli.base].into_iter().chain(&mut cli.family));
     run(&cli.console, |printer| {
-        compare(&cli, printer)?;
+        let large::Args { contend: step, export, resident, .. } = &cli.large;
+        match (step, export, resident, cli.network) {
+            (Some(told), ..) => contend(told)?,
+            (_, Some(told), ..) => serde_json::from_str::<Settings>(told)?.export()?,
+            (_, _, Some(told), _) => resident::work(told, printer)?,
+            (_, _, _, Measured::World) => compare(&cli, printer)?,
+            (_, _, _, network) => large::measure(&cli, network == Measured::Tiny, printer)?,
+        }
         Ok(ExitCode::Done)
     })
 }
 
 fn compare(cli: &Cli, printer: &Printer) -> Result<()> {
-    ensure!(cli.prompts > 0 && cli.rounds > 0, "there is nothing to draw or to time");
+    let rounds = cli.rounds.unwrap_or(50);
+    ensure!(cli.prompts > 0 && rounds > 0, "there is nothing to draw or to time");
     let scratch = cli.scratch.as_ref().map_or_else(tempfile::tempdir, tempfile::tempdir_in);
     let scratch = scratch.context("cannot make a folder for the bundles")?;
     let engine = Engine::start(&EngineOptions { threads: cli.threads, ..EngineOptions::default() })?;
@@ -125,9 +157,9 @@ fn compare(cli: &Cli, printer: &Printer) -> Result<()> {
     printer.status("Drawing", format_args!("{} prompts in each precision", cli.prompts));
     let prompts = prompts(PROMPTS[0], cli.prompts);
     let drawn = drawn::compare(&engine, &folders, &judge, &prompts, (cli.steps, cli.guidance))?;
-    printer.status("Stepping", format_args!("{} rounds", cli.rounds));
+    printer.status("Stepping", format_args!("{rounds} rounds"));
     let bundles = folders.iter().map(|folder| Bundle::open(folder)).collect::<Result<Vec<_>, _>>()?;
-    let stepped = steps::take_turns(&engine, &bundles, cli.rounds)?;
+    let stepped = steps::take_turns(&engine, &bundles, rounds)?;
     let mut rows = Vec::new();
     for ((precision, folder), (drawn, Stepped { steps, ratios })) in
         PRECISIONS.into_iter().zip(&folders).zip(drawn.into_iter().zip(stepped))

@@ -9,12 +9,14 @@ use clap::{Parser, ValueEnum};
 use ort::session::{Session, builder::GraphOptimizationLevel};
 use pleach_console::{Align, ConsoleArgs, ExitCode, Printer, Table, human, run};
 use pleach_model::{architecture::Architecture, manifest::Precision};
-use pleach_runtime::engine::{CACHE_LIMIT, Engine, EngineOptions, GraphFile, HostCache, NetworkOptions, TensorRef};
-use pleach_tests::{memory::Memory, stepping::Settings};
+use pleach_runtime::engine::{Engine, EngineOptions, HostCache};
+use pleach_tests::{
+    memory::Memory,
+    stepping::{CPU_GRAPH, Settings},
+};
 use serde::{Deserialize, Serialize};
 use std::{env, fs, path::PathBuf, process::Command, sync::Arc, thread, time::Instant};
 
-const GRAPH: &str = "unet/model.cpu.onnx";
 const WEIGHTS: &str = "unet/model.onnx_data";
 
 /// Time and memory of the ways to open a UNet in ONNX Runtime
@@ -146,7 +148,7 @@ fn open(way: Way, settings: &Settings, printer: &Printer) -> Result<()> {
     let (opened, output) = match way {
         Way::File | Way::Memory => plain(way == Way::Memory, settings)?,
         Way::Bytes => through_runtime(settings, HostCache::off())?,
-        Way::First | Way::Second => through_runtime(settings, HostCache::at(settings.cache(), CACHE_LIMIT))?,
+        Way::First | Way::Second => through_runtime(settings, settings.cache())?,
     };
     settings.keep_output("output", &output)?;
     Ok(printer.json(&opened)?)
@@ -155,14 +157,9 @@ fn open(way: Way, settings: &Settings, printer: &Printer) -> Result<()> {
 fn through_runtime(settings: &Settings, cache: HostCache) -> Result<(Opened, Vec<f32>)> {
     let opening = Instant::now();
     let engine = Engine::start(&EngineOptions { threads: Some(settings.threads), ..EngineOptions::default() })?;
-    let graph = GraphFile::open(&settings.folder, GRAPH, None, &cache)?;
-    let mut network = engine.open(&graph, &NetworkOptions { cache, ..NetworkOptions::default() })?;
+    let mut network = settings.open(&engine, CPU_GRAPH, cache)?;
     let opened = Opened { seconds: opening.elapsed().as_secs_f64(), memory: Memory::now() };
-    let [sample, timestep, context] = settings.inputs();
-    let inputs = [("sample", &sample), ("timestep", &timestep), ("encoder_hidden_states", &context)];
-    let inputs = inputs.map(|(name, tensor)| Ok((name, TensorRef::new(&tensor.shape, &tensor.data)?)));
-    let inputs = inputs.into_iter().collect::<Result<Vec<_>>>()?;
-    Ok((opened, network.run(&inputs)?.swap_remove(0).into_f32()))
+    Ok((opened, settings.step(&mut network)?))
 }
 
 /// As a program does it that knows ONNX Runtime only.
@@ -170,7 +167,7 @@ fn plain(memory: bool, settings: &Settings) -> Result<(Opened, Vec<f32>)> {
     let opening = Instant::now();
     let library = env::var_os("ORT_DYLIB_PATH").context("ORT_DYLIB_PATH is not set")?;
     let environment = ort::init_from(PathBuf::from(library))?.build()?;
-    let graph = settings.folder.join(GRAPH);
+    let graph = settings.folder.join(CPU_GRAPH);
     let open = || -> ort::Result<Session> {
         let mut builder = Session::builder(&environment)?
             .with_optimization_level(GraphOptimizationLevel::All)?
@@ -181,7 +178,7 @@ fn plain(memory: bool, settings: &Settings) -> Result<(Opened, Vec<f32>)> {
         let read = |file: &str| fs::read(settings.folder.join(file)).map_err(ort::Error::wrap);
         let name = WEIGHTS.rsplit('/').next().unwrap_or_default();
         builder = builder.with_external_initializer_file_in_memory(name, Arc::from(read(WEIGHTS)?))?;
-        builder.commit_from_memory(&read(GRAPH)?)
+        builder.commit_from_memory(&read(CPU_GRAPH)?)
     };
     let mut session = open()?;
     let opened = Opened { seconds: opening.elapsed().as_secs_f64(), memory: Memory::now() };

@@ -10,15 +10,12 @@ use alone::{Cut, Doing, Done, Pruned};
 use anyhow::{Context, Result};
 use clap::Parser;
 use pleach_console::{Align, ConsoleArgs, ExitCode, Printer, Table, human, run};
-use pleach_model::{
-    architecture::Architecture, counter::Rule, manifest::Precision, resources::Resources, vector::VectorLayout,
-};
+use pleach_model::{architecture::Architecture, manifest::Precision};
 use pleach_tests::{
     random::RandomWeights,
     stepping::{Contender, Engine, Settings, Timed, contend, median, take_turns},
     world::learning::in_workspace,
 };
-use pleach_trainer::prune::{Pruner, Ranking};
 use serde::Serialize;
 use serde_json::json;
 use std::{fs, num::NonZeroUsize, path::PathBuf, thread};
@@ -134,7 +131,7 @@ fn measure(cli: &Cli, printer: &Printer) -> Result<()> {
     let mut cutting = Vec::new();
     for &share in &cli.shares {
         printer.status("Cutting", format_args!("an expert of {share}"));
-        let expert = settings(&format!("expert-{share}"), cut(&networks[0], share)?);
+        let expert = settings(&format!("expert-{share}"), networks[0].pruned(share)?);
         let doing = Doing::Cut {
             teacher: teacher.clone(),
             architecture: expert.architecture.clone(),
@@ -146,13 +143,6 @@ fn measure(cli: &Cli, printer: &Printer) -> Result<()> {
     let teacher_bytes = fs::metadata(&networks[0].checkpoint)?.len();
     let report = Report { teacher_bytes, pruning, cutting, stepping: step(cli, &networks, printer)? };
     if cli.json { Ok(printer.json(&json!(report))?) } else { report.print(printer) }
-}
-
-/// What is left of a network where all sites lose the same share of their units.
-fn cut(whole: &Settings, share: f64) -> Result<Architecture> {
-    let layout = VectorLayout::of(&whole.config())?;
-    let resources = Resources::of(&whole.config(), &layout, whole.at(), Rule::Exact)?;
-    Ok(Ranking::uniform(&layout, &resources).prune(share)?)
 }
 
 /// Exports the networks, and lets them take turns.

@@ -1,16 +1,17 @@
 //! One engine in a process of its own, and the line-wise conversation with it.
 
-use super::Settings;
+use super::{CPU_GRAPH, INPUTS, Settings};
 use crate::{memory::Memory, networks::Engine as _, tensor::Tensor};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use pleach_model::{manifest::Precision, params::Params, sites::Pass, tensor::Dtype, unet::UNet};
-use pleach_runtime::engine::{self, CACHE_LIMIT, EngineOptions, GraphFile, HostCache, NetworkOptions, TensorRef};
+use pleach_runtime::engine::{self, EngineOptions, HostCache, TensorRef};
 use pleach_trainer::torch::{Device, Torch, Weights};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
     fmt,
     io::{self, BufRead, BufReader, Write},
+    path::Path,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     time::Instant,
 };
@@ -27,10 +28,16 @@ pub enum Engine {
     CpuCached,
     /// ONNX Runtime, the graph for every provider
     Portable,
+    /// Eager PyTorch with diffusers, in Python
+    #[value(skip)]
+    Torch,
+    /// What torch.onnx exports of that, in ONNX Runtime, in Python
+    #[value(skip)]
+    TorchOnnx,
 }
 
 impl Engine {
-    /// All of them.
+    /// All that need no Python.
     pub const ALL: [Self; 4] = [Self::Libtorch, Self::Cpu, Self::CpuCached, Self::Portable];
 
     fn name(self) -> &'static str {
@@ -39,6 +46,8 @@ impl Engine {
             Self::Cpu => "cpu",
             Self::CpuCached => "cpu-cached",
             Self::Portable => "portable",
+            Self::Torch => "torch",
+            Self::TorchOnnx => "torch-onnx",
         }
     }
 }
@@ -99,9 +108,21 @@ pub struct Contender {
 impl Contender {
     /// Starts a process and waits until the network is open in it.
     pub fn start(engine: Engine, settings: &Settings) -> Result<Self> {
-        let told = serde_json::to_string(&Told { engine, settings: settings.clone() })?;
-        let mut child = Command::new(std::env::current_exe()?)
-            .args(["--quiet", "--contend", &told])
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["--quiet", "--contend", &told(engine, settings)?]);
+        Self::spawn(engine, settings, command)
+    }
+
+    /// The same with a Python program, which is told the same, answers the same, and reads `inputs.safetensors` and `config.json` in the folder
+    /// ([`Settings::write_for_python`]).
+    pub fn in_python(engine: Engine, settings: &Settings, python: &Path, program: &str) -> Result<Self> {
+        let mut command = Command::new(python);
+        command.args(["-c", program, &told(engine, settings)?]);
+        Self::spawn(engine, settings, command)
+    }
+
+    fn spawn(engine: Engine, settings: &Settings, mut command: Command) -> Result<Self> {
+        let mut child = command
             .env("OMP_NUM_THREADS", settings.threads.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -137,7 +158,7 @@ impl Contender {
         Ok(Timed {
             engine: self.engine,
             precision: self.settings.precision,
-            bytes: self.settings.bytes()?,
+            bytes: self.settings.bytes(self.engine)?,
             load_seconds: self.opened.seconds,
             opened: self.opened.memory,
             step_seconds: self.steps.into_iter().skip(1).collect(),
@@ -145,6 +166,11 @@ impl Contender {
             output,
         })
     }
+}
+
+/// What a process is told.
+fn told(engine: Engine, settings: &Settings) -> Result<String> {
+    Ok(serde_json::to_string(&Told { engine, settings: settings.clone() })?)
 }
 
 /// Lets them take turns, a step each in so many rounds and one that is not counted, and ends them. `done` hears of each step.
@@ -175,12 +201,10 @@ pub fn contend(told: &str) -> Result<()> {
     let Told { engine, settings } = serde_json::from_str(told)?;
     match engine {
         Engine::Libtorch => libtorch(&settings),
-        Engine::Cpu => onnxruntime(engine, &settings, "unet/model.cpu.onnx", HostCache::off()),
+        Engine::Cpu => onnxruntime(engine, &settings, CPU_GRAPH, HostCache::off()),
         Engine::Portable => onnxruntime(engine, &settings, "unet/model.onnx", HostCache::off()),
-        Engine::CpuCached => {
-            let cache = HostCache::at(settings.cache(), CACHE_LIMIT);
-            onnxruntime(engine, &settings, "unet/model.cpu.onnx", cache)
-        }
+        Engine::CpuCached => onnxruntime(engine, &settings, CPU_GRAPH, settings.cache()),
+        Engine::Torch | Engine::TorchOnnx => bail!("{engine} is Python's"),
     }
 }
 
@@ -221,10 +245,9 @@ fn onnxruntime(engine: Engine, settings: &Settings, graph: &str, cache: HostCach
     let opening = Instant::now();
     let runtime =
         engine::Engine::start(&EngineOptions { threads: Some(settings.threads), ..EngineOptions::default() })?;
-    let graph = GraphFile::open(&settings.folder, graph, None, &cache)?;
-    let mut network = runtime.open(&graph, &NetworkOptions { cache, ..NetworkOptions::default() })?;
+    let mut network = settings.open(&runtime, graph, cache)?;
     let inputs = settings.inputs();
-    let names = ["sample", "timestep", "encoder_hidden_states"];
+    let names = INPUTS;
     let [sample, timestep, context] = inputs.each_ref().map(|tensor| tensor.shape.as_slice());
     let shapes = [(names[0], sample), (names[1], timestep), (names[2], context)];
     let mut bound = network.bind(&shapes, &[("out_sample", sample)])?;

@@ -1,10 +1,10 @@
 //! The network that is timed: its checkpoint, its export and its inputs.
 
-use crate::{random::RandomWeights, tensor::Tensor};
+use crate::{random::RandomWeights, stepping, tensor::Tensor};
 use anyhow::{Context, Result};
 use pleach_exporter::{
     export::{Context as About, Plan},
-    network::Network,
+    network,
     quantize::{
         Scheme,
         calibrate::{self, Calibration, Embedding},
@@ -12,17 +12,33 @@ use pleach_exporter::{
 };
 use pleach_model::{
     architecture::Architecture,
-    checkpoint::{Bound, Checkpoint, Spelling},
-    counter::{self, At},
+    checkpoint::{Bound, Checkpoint, NewTensor, Spelling, write_safetensors},
+    counter::{self, At, Rule},
     manifest::Precision,
     noise::Generator,
+    resources::Resources,
     samplers::SamplerKind,
     schedule::{Schedule, SchedulerConfig},
+    tensor::Dtype,
     unet::UNetConfig,
+    vector::VectorLayout,
 };
-use pleach_runtime::engine::{Engine, EngineOptions};
+use pleach_runtime::engine::{
+    CACHE_LIMIT, Engine, EngineOptions, GraphFile, HostCache, Network, NetworkOptions, TensorRef,
+};
+use pleach_trainer::prune::{Pruner as _, Ranking};
 use serde::{Deserialize, Serialize};
 use std::{fs, num::NonZeroUsize, path::PathBuf};
+
+/// The graph for the CPU below a network's folder, and the weights.
+pub const CPU_GRAPH: &str = "unet/model.cpu.onnx";
+const WEIGHTS: &str = "unet/model.onnx_data";
+
+/// Folder of what torch.onnx exports, below a network's.
+pub const TORCH_EXPORT: &str = "exported-by-torch";
+
+/// Names of the inputs.
+pub const INPUTS: [&str; 3] = ["sample", "timestep", "encoder_hidden_states"];
 
 /// Length of the text embedding.
 const TOKENS: usize = 77;
@@ -73,9 +89,41 @@ impl Settings {
         Ok(counter::unet(&self.config(), &self.architecture, self.at())?)
     }
 
-    /// Where the host cache is.
-    pub fn cache(&self) -> PathBuf {
-        self.folder.join("cache")
+    /// What is left of the network where all sites lose the same share of their units.
+    pub fn pruned(&self, share: f64) -> Result<Architecture> {
+        let layout = VectorLayout::of(&self.config())?;
+        let resources = Resources::of(&self.config(), &layout, self.at(), Rule::Exact)?;
+        Ok(Ranking::uniform(&layout, &resources).prune(share)?)
+    }
+
+    /// Its host cache.
+    pub fn cache(&self) -> HostCache {
+        HostCache::at(self.folder.join("cache"), CACHE_LIMIT)
+    }
+
+    /// Opens a graph of the export.
+    pub fn open(&self, engine: &Engine, graph: &str, cache: HostCache) -> Result<Network> {
+        let graph = GraphFile::open(&self.folder, graph, None, &cache)?;
+        Ok(engine.open(&graph, &NetworkOptions { cache, ..NetworkOptions::default() })?)
+    }
+
+    /// What a step of an opened graph gives.
+    pub fn step(&self, network: &mut Network) -> Result<Vec<f32>> {
+        let inputs = self.inputs();
+        let inputs = INPUTS.into_iter().zip(&inputs);
+        let inputs = inputs.map(|(name, tensor)| Ok((name, TensorRef::new(&tensor.shape, &tensor.data)?)));
+        Ok(network.run(&inputs.collect::<Result<Vec<_>>>()?)?.swap_remove(0).into_f32())
+    }
+
+    /// Writes configuration and inputs into the folder, for a Python program.
+    pub fn write_for_python(&self) -> Result<()> {
+        fs::write(self.folder.join("config.json"), self.config().to_json().to_string())?;
+        let inputs = self.inputs();
+        let bytes = inputs.each_ref().map(|input| input.data.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>());
+        let tensors = INPUTS.iter().zip(&inputs).zip(&bytes);
+        let tensors = tensors.map(|((name, input), bytes)| NewTensor::new(*name, Dtype::F32, &input.shape, bytes));
+        write_safetensors(&self.folder.join("inputs.safetensors"), tensors.collect(), &Default::default())?;
+        Ok(())
     }
 
     /// Writes the checkpoint, with random weights.
@@ -91,7 +139,8 @@ impl Settings {
 
     /// Writes `unet/model.onnx` and `unet/model.cpu.onnx` below the folder.
     pub fn export(&self) -> Result<()> {
-        let network = Network::Unet { config: self.config(), architecture: self.architecture.clone(), tokens: TOKENS };
+        let network =
+            network::Network::Unet { config: self.config(), architecture: self.architecture.clone(), tokens: TOKENS };
         let mut plan = Plan::new(network, self.precision)?;
         let about = About { counted_at: self.at(), sources: Vec::new(), metadata: Vec::new(), data_files: &[] };
         self.with_tensors(|tensors| {
@@ -140,10 +189,17 @@ impl Settings {
         [sample, Tensor::new(&[1], vec![481.0]), context]
     }
 
-    /// Bytes of the graph for the CPU and of its weights.
-    pub fn bytes(&self) -> Result<u64> {
-        let files = ["unet/model.cpu.onnx", "unet/model.onnx_data"].map(|file| fs::metadata(self.folder.join(file)));
-        Ok(files.into_iter().map(|file| Ok(file?.len())).collect::<Result<Vec<_>>>()?.iter().sum())
+    /// Bytes of what an engine opens: the graph for the CPU and its weights, the checkpoint, or all of torch.onnx's files.
+    pub fn bytes(&self, engine: stepping::Engine) -> Result<u64> {
+        let files = match engine {
+            stepping::Engine::Torch => vec![self.checkpoint.clone()],
+            stepping::Engine::TorchOnnx => {
+                let entries = fs::read_dir(self.folder.join(TORCH_EXPORT))?;
+                entries.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?
+            }
+            _ => [CPU_GRAPH, WEIGHTS].map(|file| self.folder.join(file)).into(),
+        };
+        Ok(files.into_iter().map(|file| Ok(fs::metadata(file)?.len())).collect::<Result<Vec<_>>>()?.iter().sum())
     }
 
     /// Keeps an engine's output for the comparison.

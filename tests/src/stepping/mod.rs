@@ -4,5 +4,5 @@ mod contender;
 mod fixture;
 
 pub use contender::{Contender, Engine, Timed, contend, take_turns};
-pub use fixture::Settings;
+pub use fixture::{CPU_GRAPH, INPUTS, Settings, TORCH_EXPORT};
 pub use pleach_runtime::measure::median;
