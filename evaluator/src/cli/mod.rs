@@ -1,12 +1,14 @@
 //! The command line of `pleach-audit`.
 
 mod carry;
+mod compare;
 mod judge;
 mod merge;
 mod open;
 mod plan;
 mod protocols;
 mod report;
+mod rescore;
 mod status;
 mod verify;
 
@@ -35,6 +37,10 @@ enum Command {
     Verify(verify::Args),
     /// Count a run, hold it against gates, write the report
     Report(report::Args),
+    /// Measure by another protocol what is drawn and seen already
+    Rescore(rescore::Args),
+    /// Hold the subjects of two runs against each other, sample by sample
+    Compare(compare::Args),
     /// Put the shards of several machines together
     Merge(merge::Args),
     /// Count how often pictures show what was asked for, with intervals
@@ -54,6 +60,8 @@ pub(crate) fn main() -> std::process::ExitCode {
         Command::Status(arguments) => status::run(arguments, printer),
         Command::Verify(arguments) => verify::run(arguments, printer),
         Command::Report(arguments) => report::run(arguments, printer),
+        Command::Rescore(arguments) => rescore::run(arguments, printer),
+        Command::Compare(arguments) => compare::run(arguments, printer),
         Command::Merge(arguments) => merge::run(arguments, printer),
         Command::Judge(arguments) => judge::run(arguments, printer),
         Command::Protocols(arguments) => protocols::run(arguments, printer),

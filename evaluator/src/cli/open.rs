@@ -1,6 +1,7 @@
 //! What the commands about a run have in common.
 
 use super::report::GatingArgs;
+use image::RgbImage;
 use pleach_console::{ExitCode, Interrupt, Printer, Progress, ResultExt};
 use pleach_evaluator::{
     document::{Environment, VerdictStatus},
@@ -56,12 +57,23 @@ pub fn report(
     gating: &GatingArgs,
     out: &Path,
 ) -> anyhow::Result<(Answer, PathBuf)> {
+    report_on(planned, verified, gating, |picture| run.open_picture(picture).ok(), out)
+}
+
+/// The same for what has its pictures from elsewhere.
+pub fn report_on(
+    planned: &Planned,
+    verified: Verified,
+    gating: &GatingArgs,
+    picture: impl Fn(Sha256) -> Option<RgbImage>,
+    out: &Path,
+) -> anyhow::Result<(Answer, PathBuf)> {
     let demands = gating.gates.as_deref().map(Demand::read).transpose()?.unwrap_or_default();
     let Verified { state, checks } = verified;
-    let answer =
-        audit(Question { planned, state: &state, checks, demands: &demands, max_error_rate: gating.max_error_rate })?;
-    let picture = |picture: &str| run.open_picture(picture.parse::<Sha256>().ok()?).ok();
-    let folder = report::write(&answer.audit, &answer.samples, &answer.lines, picture, out)?;
+    let max_error_rate = gating.max_error_rate;
+    let answer = audit(Question { planned, state: &state, checks, demands: &demands, max_error_rate })?;
+    let shown = |hash: &str| picture(hash.parse().ok()?);
+    let folder = report::write(&answer.audit, &answer.samples, &answer.lines, shown, out)?;
     Ok((answer, folder))
 }
 

@@ -21,8 +21,8 @@ mod file;
 mod tests;
 mod verdict;
 
-pub use decide::decide;
 pub use crate::document::Quantity;
+pub use decide::decide;
 pub use file::{Demand, Limit, Part};
 pub use verdict::{Completeness, verdict};
 

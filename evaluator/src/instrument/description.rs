@@ -14,13 +14,14 @@ pub const FILE: &str = "instrument.toml";
 const LARGEST: u64 = 1 << 20;
 
 /// Built-in descriptions by name.
-const BUILTINS: [(&str, &str); 7] = [
+const BUILTINS: [(&str, &str); 8] = [
     ("clip-vit-base-patch32", include_str!("builtin/clip-vit-base-patch32.toml")),
     ("clip-vit-base-patch32-text", include_str!("builtin/clip-vit-base-patch32-text.toml")),
     ("csd", include_str!("builtin/csd.toml")),
     ("inception", include_str!("builtin/inception.toml")),
     ("nudenet", include_str!("builtin/nudenet.toml")),
     ("nudenet-3.0.8", include_str!("builtin/nudenet-3.0.8.toml")),
+    ("pixels", include_str!("builtin/pixels.toml")),
     ("q16", include_str!("builtin/q16.toml")),
 ];
 
@@ -79,6 +80,8 @@ pub enum Kind {
     Q16(Q16),
     /// A classifier as `pleach export` writes it: `model.onnx` and `config.json`.
     Judge {},
+    /// Whether a picture has one colour, or is noise. It needs no file.
+    Pixels {},
 }
 
 /// A detector as YOLOv8's: output `[1, 4 + labels, anchors]`, centre, size and scores (after the sigmoid) of each anchor.
@@ -231,6 +234,7 @@ impl Kind {
             Self::TextEmbedding(_) => "text_embedding",
             Self::Q16(_) => "q16",
             Self::Judge {} => "judge",
+            Self::Pixels {} => "pixels",
         }
     }
 
@@ -241,7 +245,7 @@ impl Kind {
             | Self::Classifier(Classifier { input, .. })
             | Self::Embedding(Embedding { input, .. })
             | Self::Q16(Q16 { input, .. }) => Some(input),
-            Self::TextEmbedding(_) | Self::Judge {} => None,
+            Self::TextEmbedding(_) | Self::Judge {} | Self::Pixels {} => None,
         }
     }
 
@@ -252,7 +256,7 @@ impl Kind {
             | Self::Classifier(Classifier { input, .. })
             | Self::Embedding(Embedding { input, .. })
             | Self::Q16(Q16 { input, .. }) => Some(input),
-            Self::TextEmbedding(_) | Self::Judge {} => None,
+            Self::TextEmbedding(_) | Self::Judge {} | Self::Pixels {} => None,
         }
     }
 }
@@ -358,7 +362,7 @@ impl Kind {
             Self::Yolo(Yolo { labels, .. })
             | Self::Classifier(Classifier { labels, .. })
             | Self::Q16(Q16 { labels, .. }) => Some(labels),
-            Self::Embedding(_) | Self::TextEmbedding(_) | Self::Judge {} => None,
+            Self::Embedding(_) | Self::TextEmbedding(_) | Self::Judge {} | Self::Pixels {} => None,
         }
     }
 
@@ -373,7 +377,7 @@ impl Kind {
                 [graph].into_iter().chain(tokenizer).collect()
             }
             Self::Q16(Q16 { graph, prompts, .. }) => vec![graph, &prompts.file],
-            Self::Judge {} => Vec::new(),
+            Self::Judge {} | Self::Pixels {} => Vec::new(),
         }
     }
 }

@@ -9,6 +9,7 @@ mod error;
 mod graph;
 mod identity;
 mod observation;
+mod pixels;
 mod prepare;
 mod vector;
 mod yolo;
@@ -54,6 +55,7 @@ enum Network {
     Prompted(Graph, Rows),
     Text(Graph, Box<Tokenizer>),
     Judge(judge::Classifier),
+    Pixels,
 }
 
 /// The head of a Q16 instrument.
@@ -118,6 +120,10 @@ impl Instrument {
                 files.extend(JUDGE.map(str::to_owned));
                 files.extend(graph::weights(folder, JUDGE[1])?);
                 Network::Judge(judge)
+            }
+            Kind::Pixels {} => {
+                heads.push(head(pixels::HEAD, &pixels::LABELS.map(str::to_owned), Choice::AnyOf));
+                Network::Pixels
             }
         };
         if let Some(graph) = network.graph() {
@@ -219,6 +225,10 @@ impl Instrument {
                 let heads = heads.iter().zip(&seen.scores).map(probabilities).collect();
                 Ok(Observation::Scores(Scores { heads, features: seen.features }))
             }
+            (Kind::Pixels {}, Network::Pixels) => {
+                let heads = [(pixels::HEAD.to_owned(), pixels::look(picture))].into();
+                Ok(Observation::Scores(Scores { heads, features: Vec::new() }))
+            }
             (kind, _) => Err(Error::Wrong { name: description.name.clone(), kind: kind.kind(), what: "pictures" }),
         }
     }
@@ -276,7 +286,7 @@ impl Network {
             Self::Graph(graph) | Self::Projected(graph, _) | Self::Prompted(graph, _) | Self::Text(graph, _) => {
                 Some(graph)
             }
-            Self::Judge(_) => None,
+            Self::Judge(_) | Self::Pixels => None,
         }
     }
 }

@@ -166,8 +166,14 @@ impl Measure {
 
     pub(super) fn flaw(&self) -> Option<String> {
         let what = format!("the measure {:?}", self.name);
-        if self.name.trim().is_empty() || self.instrument.trim().is_empty() {
-            return Some(format!("{what} has no name or no instrument"));
+        let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
+        if self.name.is_empty() || !self.name.chars().all(is_plain) {
+            return Some(format!(
+                "{what}: a name is lower-case letters, digits, dashes and dots, so that gates can name it"
+            ));
+        }
+        if self.instrument.trim().is_empty() {
+            return Some(format!("{what} has no instrument"));
         }
         match &self.kind {
             Kind::Flagged { labels, .. } if labels.is_empty() => Some(format!("{what} has no labels")),

@@ -1,7 +1,7 @@
 //! The protocols that come with the program.
 
 /// Id and text of each.
-pub(super) const ALL: [(&str, &str); 11] = [
+pub(super) const ALL: [(&str, &str); 12] = [
     ("i2p", include_str!("presets/i2p.toml")),
     ("i2p-paper", include_str!("presets/i2p-paper.toml")),
     ("conceptprune-2024", include_str!("presets/conceptprune-2024.toml")),
@@ -13,4 +13,5 @@ pub(super) const ALL: [(&str, &str); 11] = [
     ("style-conceptprune", include_str!("presets/style-conceptprune.toml")),
     ("coco-5k", include_str!("presets/coco-5k.toml")),
     ("small-world", include_str!("presets/small-world.toml")),
+    ("small-world-suppressed", include_str!("presets/small-world-suppressed.toml")),
 ];

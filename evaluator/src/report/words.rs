@@ -6,8 +6,8 @@ use super::{
     svg::Look,
 };
 use crate::document::{
-    Audit, Better, ConfidenceInterval, Gate, GateStatus, Metric, MetricKind, Quantity, Rule, Sample, Side, Status, Unit,
-    VerdictStatus,
+    Audit, Better, ConfidenceInterval, Gate, GateStatus, Metric, MetricKind, Quantity, Rule, Sample, Side, Status,
+    Unit, VerdictStatus,
 };
 
 /// The name of the audited model's arm.

@@ -27,6 +27,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// The instrument that tells pictures of one colour and of noise.
+const PIXELS: &str = "pixels";
 /// Steps where neither recipe nor protocol says how many.
 const STEPS: u32 = 25;
 
@@ -185,6 +187,38 @@ fn plan_suite(
     Ok((PlannedSuite { info, protocol, drawing, validation: suite.validation.clone() }, samples))
 }
 
+impl Planned {
+    /// The same run with a suite measured by another protocol: what was drawn stays as it was, and its instruments have to be those that
+    /// looked.
+    ///
+    /// # Errors
+    /// [`Error::Asked`] for a suite, an instrument or a label that the run does not have.
+    pub fn measured_by(&self, suite: &str, protocol: &Protocol) -> Result<Self> {
+        let mut planned = self.clone();
+        let names = || self.plan.suites.iter().map(|suite| suite.info.name.as_str()).collect::<Vec<_>>().join(", ");
+        let unknown = || Error::Asked(format!("the run has no suite {suite:?}; its suites are {}", names()));
+        let found = planned.plan.suites.iter_mut().find(|known| known.info.name == suite).ok_or_else(unknown)?;
+        for measure in &protocol.measures {
+            let needed = [Some(measure.instrument.clone()), text_instrument(measure)];
+            if let Some(missing) = needed.into_iter().flatten().find(|name| !self.plan.instruments.contains_key(name)) {
+                let name = &measure.name;
+                return Err(Error::Asked(format!(
+                    "the measure {name:?} needs the instrument {missing:?}, which did not look at this run: plan another"
+                )));
+            }
+        }
+        found.protocol.measures.clone_from(&protocol.measures);
+        found.protocol.id = format!("{}-measured-by-{}", found.protocol.id, protocol.id);
+        found.info.protocol.clone_from(&found.protocol.id);
+        found.validation.clear();
+        let found = found.clone();
+        let measures: Vec<&Measure> = found.protocol.measures.iter().collect();
+        check_measures(&measures, &self.plan.instruments, self.plan.baseline.is_some())?;
+        check_suite(&found, &self.samples, &self.plan.instruments)?;
+        Ok(planned)
+    }
+}
+
 fn open_protocol(name: &str, makings: &Makings<'_>) -> Result<Protocol> {
     let file = makings.folder.join(name);
     let name = if file.is_file() { file.to_string_lossy().into_owned() } else { name.to_owned() };
@@ -282,7 +316,10 @@ fn instruments(
         let missing = || {
             Error::Asked(format!("a protocol needs the instrument {name:?}: give [instrument.{name}] with its folder"))
         };
-        let asked = recipe.instrument.get(&name).ok_or_else(missing)?;
+        // Needs no files, so nobody has to name it.
+        let pixels = InstrumentRecipe { description: Some(PIXELS.to_owned()), ..InstrumentRecipe::default() };
+        let builtin = (name == PIXELS).then_some(&pixels);
+        let asked = recipe.instrument.get(&name).or(builtin).ok_or_else(missing)?;
         instruments.insert(name.clone(), instrument(asked, &name, makings)?);
     }
     if let Some(unused) = recipe.instrument.keys().find(|name| !instruments.contains_key(*name)) {

@@ -10,6 +10,7 @@
 
 mod build;
 mod carry_out;
+mod compare;
 mod error;
 mod folder;
 mod journal;
@@ -24,6 +25,7 @@ mod work;
 
 pub use build::Makings;
 pub use carry_out::{Means, Stage, Watch, carry_out};
+pub use compare::compare;
 pub use error::{Error, Result};
 pub use folder::RunFolder;
 pub use journal::{Arm, Record};

@@ -49,10 +49,11 @@ pub struct Recipe {
 }
 
 /// An instrument.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InstrumentRecipe {
-    /// Its folder.
+    /// Its folder; only `pixels` needs none.
+    #[serde(default)]
     pub folder: PathBuf,
     /// A built-in description; otherwise that of `instrument.toml` in the folder, or the judge's where the folder is one that
     /// `pleach export` wrote.

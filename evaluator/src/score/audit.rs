@@ -100,7 +100,7 @@ fn marks(planned: &Planned) -> Vec<Mark> {
     let mut marks = Vec::new();
     let presets = Protocol::presets().unwrap_or_default();
     for measure in planned.plan.suites.iter().flat_map(|suite| &suite.protocol.measures) {
-        if !matches!(measure.kind, Kind::Flagged { .. }) {
+        if !matches!(measure.kind, Kind::Flagged { .. }) || measure.instrument == "pixels" {
             continue;
         }
         for preset in &presets {

@@ -29,7 +29,9 @@ pub fn metrics(planned: &Planned, state: &State, rows: &[Sample]) -> Result<(Vec
             for (scope, samples) in parts(&of_suite) {
                 metrics.extend(metric(planned, state, suite, measure, scope, &samples)?);
             }
-            curves.extend(sweep(suite, measure, &of_suite)?);
+            if kind(planned, measure) == MetricKind::Flagged {
+                curves.extend(sweep(suite, measure, &of_suite)?);
+            }
         }
     }
     correct(&mut metrics)?;
@@ -115,7 +117,7 @@ fn metric(
         suite: suite_name.clone(),
         measure: measure.name.clone(),
         protocol: suite.protocol.id.clone(),
-        kind: kind(measure),
+        kind: kind(planned, measure),
         unit: Unit::Share,
         better,
         scope,
@@ -174,8 +176,11 @@ fn metric(
     Ok(Some(metric))
 }
 
-fn kind(measure: &Measure) -> MetricKind {
+fn kind(planned: &Planned, measure: &Measure) -> MetricKind {
+    let instrument = planned.plan.instruments.get(&measure.instrument);
+    let of_pixels = instrument.is_some_and(|instrument| instrument.info.kind == "pixels");
     match &measure.kind {
+        Kind::Flagged { .. } if of_pixels => MetricKind::Degenerate,
         Kind::Flagged { unit: protocol::Unit::Image, .. } => MetricKind::Flagged,
         Kind::Flagged { unit: protocol::Unit::Box, .. } => MetricKind::Detections,
         Kind::Asked { .. } => MetricKind::Asked,

@@ -13,7 +13,8 @@ fn writes_the_example_to_look_at() {
     let folder = PathBuf::from(env::var_os("REPORT_FOLDER").expect("REPORT_FOLDER says where"));
     let (audit, samples) = example();
     fs::create_dir_all(&folder).unwrap();
-    fs::write(folder.join("report.html"), report::html(&audit, &samples, &thumbnails(&audit, &samples)).unwrap()).unwrap();
+    fs::write(folder.join("report.html"), report::html(&audit, &samples, &thumbnails(&audit, &samples)).unwrap())
+        .unwrap();
     fs::write(folder.join("report.md"), report::markdown(&audit, &samples).unwrap()).unwrap();
     fs::write(folder.join("forest.svg"), report::forest(&audit).unwrap().unwrap()).unwrap();
     fs::write(folder.join("metrics.csv"), report::csv(&audit).unwrap()).unwrap();

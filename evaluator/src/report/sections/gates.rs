@@ -17,11 +17,17 @@ pub(super) fn banner(context: &Context<'_>) -> Banner {
         VerdictStatus::Pass if audit.gates.is_empty() => (Tone::Good, "The audit is complete. No gates were set."),
         VerdictStatus::Pass => (Tone::Good, "The audit is complete and every gate holds."),
         VerdictStatus::Fail => (Tone::Bad, "The audit is complete and at least one gate does not hold."),
-        VerdictStatus::Incomplete => (Tone::Open, "Something is missing: samples that are to come, or what a gate needs to decide."),
-        VerdictStatus::Invalid => (Tone::Bad, "A file is not what the plan or the journal says: nothing here can be relied on."),
+        VerdictStatus::Incomplete => {
+            (Tone::Open, "Something is missing: samples that are to come, or what a gate needs to decide.")
+        }
+        VerdictStatus::Invalid => {
+            (Tone::Bad, "A file is not what the plan or the journal says: nothing here can be relied on.")
+        }
     };
     let about = match &audit.baseline {
-        Some(baseline) => format!("{} compared with {}, on the same prompts and noise.", audit.subject.name, baseline.name),
+        Some(baseline) => {
+            format!("{} compared with {}, on the same prompts and noise.", audit.subject.name, baseline.name)
+        }
         None => format!("{}, without a baseline.", audit.subject.name),
     };
     let passed = audit.gates.iter().filter(|gate| gate.status == GateStatus::Pass).count();
@@ -67,7 +73,9 @@ pub(super) fn blocks(audit: &Audit) -> Vec<Block> {
         });
         let of = match words::metric_of(gate, audit) {
             Some(metric) => Cell::with_under(words::metric(metric), words::kind(metric.kind)),
-            None => Cell::from(if gate.metric.is_empty() { "no metric matched".to_owned() } else { gate.metric.clone() }),
+            None => {
+                Cell::from(if gate.metric.is_empty() { "no metric matched".to_owned() } else { gate.metric.clone() })
+            }
         };
         table.row(vec![
             gate.name.clone().into(),

@@ -1,0 +1,46 @@
+//! `pleach audit rescore`: other thresholds, labels or measures on what was drawn and seen already.
+
+use super::{
+    open::{code, planned, replayed, report, say},
+    report::GatingArgs,
+};
+use pleach_console::{ExitCode, Printer, ReportArgs};
+use pleach_evaluator::protocol::Protocol;
+use std::path::PathBuf;
+
+/// The arguments of `pleach audit rescore`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Folder of the run
+    #[arg(value_name = "RUN")]
+    run: PathBuf,
+    /// The suite that is measured otherwise
+    #[arg(long, value_name = "NAME")]
+    suite: String,
+    /// The protocol whose measures count: a preset, or a file
+    #[arg(long, value_name = "ID|FILE")]
+    protocol: String,
+    #[command(flatten)]
+    gating: GatingArgs,
+    /// Folder of the report
+    #[arg(long, short, value_name = "DIR")]
+    out: PathBuf,
+    #[command(flatten)]
+    report: ReportArgs,
+}
+
+/// Runs the command.
+pub fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitCode> {
+    args.gating.check()?;
+    let (folder, before) = planned(&args.run)?;
+    let verified = replayed(&folder, &before, true, printer)?;
+    let planned = before.measured_by(&args.suite, &Protocol::open(&args.protocol)?)?;
+    let (answer, written) = report(&folder, &planned, verified, &args.gating, &args.out)?;
+    let code = if args.report.json {
+        printer.json(&answer.audit)?;
+        code(&answer)
+    } else {
+        say(&answer, &written, printer)?
+    };
+    args.gating.exit(code)
+}
