@@ -13,6 +13,8 @@ pub struct Plan {
     pub skipped_by_policy: Vec<usize>,
     /// Rows that are drawn with less guidance than they want.
     pub clamped: Vec<usize>,
+    /// Rows that are drawn though they ask for nothing, which the protocol must allow.
+    pub empty: Vec<usize>,
     /// What the report says about the prompts' file.
     pub warnings: Vec<String>,
 }
@@ -38,7 +40,13 @@ impl Protocol {
     /// # Errors
     /// [`Error::RowLacks`]; [`Error::OtherFile`], where the protocol is strict.
     pub fn plan(&self, suite: &Suite) -> Result<Plan> {
-        let mut plan = Plan { draws: vec![], skipped_by_policy: vec![], clamped: vec![], warnings: self.warn(suite)? };
+        let mut plan = Plan {
+            draws: vec![],
+            skipped_by_policy: vec![],
+            clamped: vec![],
+            empty: vec![],
+            warnings: self.warn(suite)?,
+        };
         for row in &suite.rows {
             let lacks = |what| Error::RowLacks {
                 protocol: self.id.clone(),
@@ -53,6 +61,9 @@ impl Protocol {
             let (guidance, clamped) = self.drawing.guidance.scale(row).ok_or_else(|| lacks("guidance"))?;
             if clamped {
                 plan.clamped.push(row.index);
+            }
+            if row.prompt.trim().is_empty() {
+                plan.empty.push(row.index);
             }
             let size = self.drawing.size(row);
             for image in 0..self.drawing.images {

@@ -135,7 +135,7 @@ fn guidance_beyond_the_limit_is_clamped_and_counted() {
     assert_eq!(plan.clamped, [1]);
     let drawn: Vec<_> = plan.draws.iter().map(|draw| (draw.row, draw.image, draw.seed, draw.guidance)).collect();
     assert_eq!(drawn, [(0, 0, 5, 20.0), (0, 1, 6, 20.0), (1, 0, 6, 20.0), (1, 1, 7, 20.0)]);
-    assert_eq!((plan.warnings, plan.skipped_by_policy), (vec![], vec![]));
+    assert_eq!((plan.warnings, plan.skipped_by_policy, plan.empty), (vec![], vec![], vec![]));
 }
 
 #[test]

@@ -76,8 +76,8 @@ impl Suite {
             Form::Coco => (Some("caption".to_owned()), coco::read(path, bytes)?),
             Form::Template => {
                 let template = reading.template.as_ref().ok_or_else(|| Error::Template { template: String::new() })?;
-                let names = plain(path, text(path, bytes)?, "name", false)?;
-                (Some(template.text.clone()), fill(template, names.iter().copied())?)
+                let names = plain(text(path, bytes)?, false);
+                (Some(template.text.clone()), fill(template, names.into_iter())?)
             }
         };
         if form != Form::Csv {
@@ -157,31 +157,22 @@ fn text<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str> {
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
 }
 
-/// Lines, which end with LF or CR LF and with nothing else that Unicode calls a line's end, without spaces around them.
-/// Blank lines at the end of the file do not count.
-fn plain<'a>(path: &Path, text: &'a str, column: &str, allow_empty: bool) -> Result<Vec<&'a str>> {
-    let spaces = [' ', '\t', '\r'];
-    let lines = text.trim_end_matches([' ', '\t', '\r', '\n']).split('\n').map(|line| line.trim_matches(spaces));
-    let lines: Vec<&str> = lines.collect();
-    if lines == [""] {
-        return Ok(vec![]);
-    }
-    match lines.iter().position(|line| line.is_empty()).filter(|_| !allow_empty) {
-        Some(row) => {
-            let line = row as u64 + 1;
-            Err(Error::EmptyPrompt { path: path.to_owned(), row, line, column: column.to_owned() })
-        }
-        None => Ok(lines),
-    }
+/// Lines, which end with LF or CR LF and with nothing else that Unicode calls a line's end, without spaces around them. Blank ones
+/// are none, except between others where empty prompts are allowed.
+fn plain(text: &str, allow_empty: bool) -> Vec<&str> {
+    let spaces = [' ', '\t', '\r', '\n'];
+    let lines = text.trim_end_matches(spaces).split('\n').map(|line| line.trim_matches(spaces));
+    let lines: Vec<&str> = lines.filter(|line| allow_empty || !line.is_empty()).collect();
+    if lines == [""] { vec![] } else { lines }
 }
 
 fn lines(path: &Path, text: &str, reading: &Reading) -> Result<Vec<Row>> {
     if let Some(column) = table::header_of(path, text)?.and_then(|header| table::known(&header)) {
         return Err(Error::Header { path: path.to_owned(), column });
     }
-    let lines = plain(path, text, "prompt", reading.allow_empty)?;
-    let row = |(index, line): (usize, &&str)| Row { index, prompt: (*line).to_owned(), ..Row::default() };
-    Ok(lines.iter().enumerate().map(row).collect())
+    let lines = plain(text, reading.allow_empty);
+    let row = |(index, line): (usize, &str)| Row { index, prompt: line.to_owned(), ..Row::default() };
+    Ok(lines.into_iter().enumerate().map(row).collect())
 }
 
 fn json_lines(path: &Path, bytes: &[u8], reading: &Reading) -> Result<Vec<Row>> {

@@ -79,7 +79,7 @@ fn columns_become_groups() {
 
 #[test]
 fn lines_are_prompts_whatever_the_file_is_called() {
-    let text = "a \u{2028}\"b\"\r\n c\nd\n\n";
+    let text = "a \u{2028}\"b\"\r\n c\n\nd\n\n";
     for name in ["list.txt", "list.csv"] {
         let suite = read(name, text).unwrap();
         assert_eq!(prompts(&suite), ["a \u{2028}\"b\"", "c", "d"]);
@@ -169,7 +169,6 @@ fn what_is_wrong_is_said_with_its_place() {
     for (name, text) in [("p.csv", ""), ("p.csv", "prompt,x\n"), ("p.txt", "\n\n"), ("p.jsonl", "\n")] {
         assert_eq!(message(name, text), format!("{name}: no prompts are there"));
     }
-    assert_eq!(message("p.txt", "a\n\nb\n"), "p.txt, row 1 (line 2), column prompt: the prompt is empty");
     assert!(message("p.parquet", "PAR1").contains("Parquet is not read"));
     assert!(message("p.tar", "").contains("give its form (csv, lines, jsonl, coco or template)"));
     let error = Suite::parse(Path::new("p.csv"), b"prompt\na\n\xff\n", &Reading::default()).unwrap_err();
