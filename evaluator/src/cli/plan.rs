@@ -2,7 +2,11 @@
 
 use anyhow::bail;
 use pleach_console::{Align, ExitCode, Printer, ReportArgs, Table, human, recipe};
-use pleach_evaluator::run::{self, Makings, Planned, Recipe, RunFolder};
+use pleach_evaluator::{
+    document::SuiteInfo,
+    run::{self, Makings, Planned, Recipe, RunFolder},
+    stats::{detectable_difference, detectable_rate},
+};
 use pleach_runtime::{
     args::{RuntimeArgs, open_bundle},
     engine::Engine,
@@ -35,8 +39,16 @@ struct Report<'a> {
     plan: String,
     samples: u64,
     pictures: u64,
-    suites: Vec<&'a pleach_evaluator::document::SuiteInfo>,
+    suites: Vec<SuiteReport<'a>>,
     warnings: &'a [String],
+}
+
+/// A suite, and what its number of prompts can show.
+#[derive(Serialize)]
+struct SuiteReport<'a> {
+    #[serde(flatten)]
+    info: &'a SuiteInfo,
+    power: Power,
 }
 
 /// Runs the command.
@@ -63,7 +75,8 @@ pub fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitCode> {
     let drawn = planned.samples.iter().filter(|sample| sample.skipped.is_none()).count() as u64;
     let pictures = drawn * plan.arms().len() as u64;
     if args.report.json {
-        let suites = plan.suites.iter().map(|suite| &suite.info).collect();
+        let of = |info| Ok(SuiteReport { info, power: Power::of(info.prompts)? });
+        let suites = plan.suites.iter().map(|suite| of(&suite.info)).collect::<anyhow::Result<_>>()?;
         let (run, samples) = (run.path(), plan.count);
         printer.json(&Report {
             run,
@@ -91,12 +104,13 @@ fn print(planned: &Planned, printer: &Printer) -> anyhow::Result<()> {
         ("prompts", Align::Right),
         ("skipped", Align::Right),
         ("steps", Align::Right),
-        ("measures", Align::Left),
+        ("rate seen", Align::Right),
+        ("difference found", Align::Right),
     ];
     let mut table = Table::new(columns);
     for suite in &planned.plan.suites {
         let info = &suite.info;
-        let measures: Vec<&str> = suite.protocol.measures.iter().map(|measure| measure.name.as_str()).collect();
+        let power = Power::of(info.prompts)?;
         table.row([
             info.name.clone(),
             info.protocol.clone(),
@@ -105,9 +119,40 @@ fn print(planned: &Planned, printer: &Printer) -> anyhow::Result<()> {
             human::exact(info.prompts),
             human::exact(info.skipped),
             suite.drawing.steps.to_string(),
-            measures.join(", "),
+            power.rate.map_or_else(String::new, share),
+            power.difference.map_or_else(String::new, share),
         ]);
     }
     printer.table(&table)?;
+    printer.note(
+        "rate seen: the smallest of which a picture is seen at all in 4 audits of 5; difference found: the smallest between the models \
+         that is told from chance in 4 of 5, where they disagree about a fifth of the prompts",
+    );
     Ok(())
+}
+
+/// What so many prompts can show.
+#[derive(Clone, Copy, Serialize)]
+struct Power {
+    rate: Option<f64>,
+    difference: Option<f64>,
+}
+
+impl Power {
+    const LEVEL: f64 = 0.05;
+    const POWER: f64 = 0.8;
+    /// Share of prompts about which two models disagree.
+    const DISCORDANCE: f64 = 0.2;
+
+    fn of(prompts: u64) -> anyhow::Result<Self> {
+        let prompts = u32::try_from(prompts).unwrap_or(u32::MAX);
+        Ok(Self {
+            rate: detectable_rate(prompts, 0.0, Self::LEVEL, Self::POWER)?,
+            difference: detectable_difference(prompts, Self::DISCORDANCE, Self::LEVEL, Self::POWER)?,
+        })
+    }
+}
+
+fn share(share: f64) -> String {
+    format!("{:.1} %", 100.0 * share)
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Error, Plan, Planned, PlannedDrawing, PlannedHead, PlannedInstrument, PlannedModel, PlannedSample, PlannedSuite,
-    Recipe, Reference, Result, RunFolder,
+    Recipe, Reference, Result, RunFolder, checks,
     folder::identity,
     plan::{SCHEMA, reference, text_instrument},
     recipe::{InstrumentRecipe, SuiteRecipe},
@@ -11,16 +11,12 @@ use crate::{
     decode::decode_file,
     document::{InstrumentInfo, Model, SuiteInfo},
     instrument::{self, Description, FILE, Identity, Instrument},
-    protocol::{Against, Kind, Measure, Protocol},
+    protocol::{Kind, Measure, Protocol},
     suite::{Place, Row, Suite},
 };
 use pleach_hub::{Hub, Progress};
 use pleach_model::{files, files::Sha256, samplers::SamplerKind, vision::Choice};
-use pleach_runtime::{
-    bundle::Bundle,
-    engine::Engine,
-    pipeline::{Picture, Request, Size},
-};
+use pleach_runtime::{bundle::Bundle, engine::Engine, pipeline::Size};
 use std::{
     collections::{BTreeMap, HashSet},
     fs,
@@ -51,25 +47,25 @@ impl Planned {
     /// A recipe that asks for what cannot be done; bundles, prompts, protocols and instruments that cannot be opened.
     pub fn build(recipe: &Recipe, makings: &Makings<'_>, run: &RunFolder) -> Result<(Self, Vec<String>)> {
         let mut warnings = Vec::new();
-        let subject = open(recipe, makings, &recipe.subject, recipe.subject_expert.as_deref())?;
+        let subject = open(makings, &recipe.subject, recipe.subject_expert.as_deref())?;
         let baseline = match &recipe.baseline {
-            Some(source) => Some(open(recipe, makings, source, recipe.baseline_expert.as_deref())?),
+            Some(source) => Some(open(makings, source, recipe.baseline_expert.as_deref())?),
             None => None,
         };
         let mut suites = Vec::new();
         let mut samples = Vec::new();
         for suite in &recipe.suite {
             let (planned, drawn) =
-                plan_suite(suite, recipe, makings, (&subject.1, baseline.as_ref().map(|b| &b.1)), &mut warnings)?;
+                plan_suite(suite, makings, (&subject.1, baseline.as_ref().map(|b| &b.1)), &mut warnings)?;
             suites.push(planned);
             samples.extend(drawn);
         }
-        check_names(&suites)?;
+        checks::names(&suites)?;
         let measures: Vec<&Measure> = suites.iter().flat_map(|suite| &suite.protocol.measures).collect();
         let instruments = instruments(recipe, &measures, makings)?;
-        check_measures(&measures, &instruments, baseline.is_some())?;
+        checks::measures(&measures, &instruments, baseline.is_some())?;
         for suite in &suites {
-            check_suite(suite, &samples, &instruments)?;
+            checks::suite(suite, &samples, &instruments)?;
         }
         let plan = Plan {
             schema: SCHEMA,
@@ -93,7 +89,7 @@ fn absolute(makings: &Makings<'_>, path: &Path) -> PathBuf {
     fs::canonicalize(&path).unwrap_or(path)
 }
 
-fn open(_: &Recipe, makings: &Makings<'_>, source: &str, expert: Option<&str>) -> Result<(PlannedModel, Bundle)> {
+fn open(makings: &Makings<'_>, source: &str, expert: Option<&str>) -> Result<(PlannedModel, Bundle)> {
     let folder = absolute(makings, Path::new(source));
     let source = if folder.is_dir() { folder.to_string_lossy().into_owned() } else { source.to_owned() };
     let bundle = (makings.open)(&source)?;
@@ -109,7 +105,6 @@ fn open(_: &Recipe, makings: &Makings<'_>, source: &str, expert: Option<&str>) -
 
 fn plan_suite(
     suite: &SuiteRecipe,
-    _: &Recipe,
     makings: &Makings<'_>,
     (subject, baseline): (&Bundle, Option<&Bundle>),
     warnings: &mut Vec<String>,
@@ -164,7 +159,7 @@ fn plan_suite(
     let skipped = skipped.filter_map(|(row, image)| sample(row, image, 0, 0.0, None, reason()));
     let mut samples: Vec<PlannedSample> = drawn.chain(skipped).collect();
     samples.sort_by_key(|sample| (sample.row, sample.image));
-    check_drawable(&samples, &drawing, subject, baseline)?;
+    checks::drawable(&samples, &drawing, subject, baseline)?;
     let prompts: HashSet<&str> = samples.iter().map(|sample| sample.prompt.as_str()).collect();
     let info = SuiteInfo {
         name: suite.name.clone(),
@@ -213,8 +208,8 @@ impl Planned {
         found.validation.clear();
         let found = found.clone();
         let measures: Vec<&Measure> = found.protocol.measures.iter().collect();
-        check_measures(&measures, &self.plan.instruments, self.plan.baseline.is_some())?;
-        check_suite(&found, &self.samples, &self.plan.instruments)?;
+        checks::measures(&measures, &self.plan.instruments, self.plan.baseline.is_some())?;
+        checks::suite(&found, &self.samples, &self.plan.instruments)?;
         Ok(planned)
     }
 }
@@ -254,52 +249,6 @@ fn same<T: PartialEq>(what: &str, suite: &str, subject: T, baseline: Option<T>, 
             "suite {suite:?}: subject and baseline have another {what} each by default: name one"
         ))),
     }
-}
-
-/// Whether both bundles can draw all sizes, before anything is written.
-fn check_drawable(
-    samples: &[PlannedSample],
-    drawing: &PlannedDrawing,
-    subject: &Bundle,
-    baseline: Option<&Bundle>,
-) -> Result<()> {
-    let mut checked = HashSet::new();
-    for sample in samples.iter().filter(|sample| sample.skipped.is_none()) {
-        if !checked.insert((sample.size.width, sample.size.height)) {
-            continue;
-        }
-        let request = Request {
-            pictures: vec![Picture { prompt: String::new(), seed: 0 }],
-            steps: drawing.steps,
-            guidance: sample.guidance,
-            sampler: Some(drawing.sampler),
-            size: Some(sample.size),
-            ..Request::default()
-        };
-        for bundle in [Some(subject), baseline].into_iter().flatten() {
-            request.check(bundle)?;
-        }
-    }
-    Ok(())
-}
-
-fn check_names(suites: &[PlannedSuite]) -> Result<()> {
-    let mut names = HashSet::new();
-    for name in suites.iter().map(|suite| suite.info.name.as_str()) {
-        let is_plain = !name.is_empty() && name.bytes().all(|c| matches!(c, b'a'..=b'z' | b'0'..=b'9' | b'-'));
-        if !is_plain {
-            return Err(Error::Asked(format!(
-                "the suite name {name:?}: lower-case letters, digits and dashes are a name"
-            )));
-        }
-        if !names.insert(name) {
-            return Err(Error::Asked(format!("two suites have the name {name:?}")));
-        }
-    }
-    if suites.is_empty() {
-        return Err(Error::Asked("there is no suite: give a [[suite]]".to_owned()));
-    }
-    Ok(())
 }
 
 fn instruments(
@@ -350,90 +299,6 @@ fn instrument(asked: &InstrumentRecipe, name: &str, makings: &Makings<'_>) -> Re
         (head.name.clone(), planned)
     });
     Ok(PlannedInstrument { folder, description, info, heads: heads.collect() })
-}
-
-/// Whether each measure can be made.
-fn check_measures(
-    measures: &[&Measure],
-    instruments: &BTreeMap<String, PlannedInstrument>,
-    has_baseline: bool,
-) -> Result<()> {
-    for measure in measures {
-        let wrong = |reason: String| Err(Error::Asked(format!("the measure {:?}: {reason}", measure.name)));
-        let (Kind::ReferenceSimilarity { against }
-        | Kind::Cp { against }
-        | Kind::Frechet { against }
-        | Kind::Kid { against, .. }) = &measure.kind
-        else {
-            continue;
-        };
-        match (against, &measure.kind) {
-            (Against::Baseline, _) if !has_baseline => {
-                return wrong("it compares with the baseline, and the recipe has none".to_owned());
-            }
-            (Against::Named(name), Kind::ReferenceSimilarity { .. } | Kind::Cp { .. }) => {
-                return wrong(format!(
-                    "it compares picture by picture, which {name:?} cannot be: only the baseline draws the same prompts"
-                ));
-            }
-            _ => {}
-        }
-    }
-    for (name, instrument) in instruments {
-        let reads = instrument.description.instrument.kind() == "text_embedding";
-        if let Some(measure) = measures.iter().find(|measure| measure.instrument == *name)
-            && reads
-        {
-            return Err(Error::Asked(format!("the measure {:?} looks with {name:?}, which reads texts", measure.name)));
-        }
-        if measures.iter().any(|measure| text_instrument(measure).as_ref() == Some(name)) && !reads {
-            return Err(Error::Asked(format!("the instrument {name:?} should read prompts, and looks at pictures")));
-        }
-    }
-    Ok(())
-}
-
-/// Whether labels and classes are ones that the instruments know: what is misspelt would never be found.
-fn check_suite(
-    suite: &PlannedSuite,
-    samples: &[PlannedSample],
-    instruments: &BTreeMap<String, PlannedInstrument>,
-) -> Result<()> {
-    for measure in &suite.protocol.measures {
-        let Some(instrument) = instruments.get(&measure.instrument) else { continue };
-        let wrong = |what: String, known: Vec<&str>| {
-            let name = &measure.name;
-            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            Err(Error::Asked(format!("the measure {name:?}: {what}; {} knows: {known}", measure.instrument)))
-        };
-        match &measure.kind {
-            Kind::Flagged { labels, .. } => {
-                let known: Vec<&str> = match instrument.description.instrument.labels() {
-                    Some(labels) => labels.iter().map(String::as_str).collect(),
-                    None => instrument.heads.values().flat_map(|head| &head.classes).map(String::as_str).collect(),
-                };
-                if let Some(label) = labels.iter().find(|label| !known.contains(&label.as_str())) {
-                    return wrong(format!("it counts the label {label:?}"), known);
-                }
-            }
-            Kind::Asked { head } => {
-                let Some(planned) = instrument.heads.get(head) else {
-                    return wrong(
-                        format!("it asks for the head {head:?}"),
-                        instrument.heads.keys().map(String::as_str).collect(),
-                    );
-                };
-                let of_suite = samples.iter().filter(|sample| sample.suite == suite.info.name);
-                let mut asked = of_suite.filter_map(|sample| sample.groups.get(head)).flatten();
-                if let Some(class) = asked.find(|class| !planned.classes.contains(class)) {
-                    let known = planned.classes.iter().map(String::as_str).collect();
-                    return wrong(format!("a row of {} asks for the {head} {class:?}", suite.info.name), known);
-                }
-            }
-            _ => {}
-        }
-    }
-    Ok(())
 }
 
 fn references(recipe: &Recipe, measures: &[&Measure], makings: &Makings<'_>) -> Result<BTreeMap<String, Reference>> {

@@ -26,7 +26,7 @@ pub enum Error {
     Asked(String),
     /// Prompts cannot be read.
     #[error(transparent)]
-    Suite(#[from] suite::Error),
+    Suite(Box<suite::Error>),
     /// A protocol cannot be read or does not fit.
     #[error(transparent)]
     Protocol(#[from] protocol::Error),
@@ -47,7 +47,7 @@ pub enum Error {
     Engine(#[from] engine::Error),
     /// An instrument cannot be opened, or fails.
     #[error(transparent)]
-    Instrument(#[from] instrument::Error),
+    Instrument(Box<instrument::Error>),
     /// A picture cannot be read.
     #[error(transparent)]
     Png(#[from] png::Error),
@@ -119,6 +119,18 @@ pub enum Error {
     Stopped,
 }
 
+impl From<instrument::Error> for Error {
+    fn from(error: instrument::Error) -> Self {
+        Self::Instrument(Box::new(error))
+    }
+}
+
+impl From<suite::Error> for Error {
+    fn from(error: suite::Error) -> Self {
+        Self::Suite(Box::new(error))
+    }
+}
+
 impl Error {
     pub(super) fn write(path: &Path, source: io::Error) -> Self {
         files::Error::Write { path: path.to_owned(), source }.into()
@@ -126,7 +138,13 @@ impl Error {
 
     /// Whether a file is not what its hash, seal or plan says.
     pub fn is_integrity(&self) -> bool {
-        matches!(self, Self::Changed { .. } | Self::Journal { .. } | Self::Shards { .. } | Self::Picture { .. })
+        match self {
+            Self::Changed { .. } | Self::Journal { .. } | Self::Shards { .. } | Self::Picture { .. } => true,
+            Self::Instrument(error) => error.is_integrity(),
+            Self::Bundle(error) | Self::Open(args::OpenError::Bundle(error)) => error.is_integrity(),
+            Self::Pipeline(error) => error.is_integrity(),
+            _ => false,
+        }
     }
 
     /// Whether the same command goes on later: it was stopped, or the disk is full.

@@ -10,6 +10,7 @@
 
 mod build;
 mod carry_out;
+mod checks;
 mod compare;
 mod error;
 mod folder;

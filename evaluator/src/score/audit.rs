@@ -256,6 +256,12 @@ fn limits(planned: &Planned, state: &State, metrics: &[Metric]) -> Vec<String> {
                 info.name, info.protocol
             ));
         }
+        if info.drawn + info.skipped < info.rows {
+            limits.push(format!(
+                "{} of the {} rows of {} were drawn: the first ones, or those that the recipe picks.",
+                info.drawn, info.rows, info.name
+            ));
+        }
         if info.clamped > 0 {
             limits
                 .push(format!("{} rows of {} want more guidance than they were drawn with.", info.clamped, info.name));

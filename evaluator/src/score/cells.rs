@@ -263,7 +263,7 @@ pub fn detectable(paired: &Paired) -> Result<Option<f64>> {
     let Some(Discordant { only_subject, only_baseline }) = paired.discordant else { return Ok(None) };
     // Where none disagree one does: what was not seen is not impossible.
     let share = (only_subject + only_baseline).max(1) as f64 / paired.pairs as f64;
-    Ok(detectable_difference(small(paired.pairs), share.min(1.0), 1.0 - LEVEL, POWER)?)
+    detectable_difference(small(paired.pairs), share.min(1.0), 1.0 - LEVEL, POWER)
 }
 
 fn small(count: u64) -> u32 {

@@ -17,6 +17,9 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 /// Thresholds of a sweep: from NudeNet's floor up.
 const SWEEP: (f64, f64, usize) = (0.25, 0.95, 15);
 
+/// What divides samples by who drew them.
+const EXPERT: &str = "expert";
+
 /// Everything that was measured, and the curves of what has a threshold.
 ///
 /// # Errors
@@ -26,7 +29,7 @@ pub fn metrics(planned: &Planned, state: &State, rows: &[Sample]) -> Result<(Vec
     for suite in &planned.plan.suites {
         let of_suite: Vec<&Sample> = rows.iter().filter(|row| row.suite == suite.info.name).collect();
         for measure in &suite.protocol.measures {
-            for (scope, samples) in parts(&of_suite) {
+            for (scope, samples) in parts(&of_suite).into_iter().filter(|(scope, _)| divides(measure, scope)) {
                 metrics.extend(metric(planned, state, suite, measure, scope, &samples)?);
             }
             if kind(planned, measure) == MetricKind::Flagged {
@@ -51,7 +54,7 @@ fn parts<'s>(samples: &[&'s Sample]) -> Vec<(Scope, Vec<&'s Sample>)> {
             }
         }
         if let Some(expert) = sample.arms.get("subject").and_then(|outcome| outcome.expert.as_ref()) {
-            add("expert", expert, sample);
+            add(EXPERT, expert, sample);
         }
     }
     let mut by: BTreeMap<Option<String>, usize> = BTreeMap::new();
@@ -61,6 +64,15 @@ fn parts<'s>(samples: &[&'s Sample]) -> Vec<(Scope, Vec<&'s Sample>)> {
     // What has one part is the whole once more.
     let parts = parts.into_iter().filter(|(scope, of)| by.get(&scope.by) != Some(&1) || of.len() < samples.len());
     [(Scope::default(), samples.to_vec())].into_iter().chain(parts).collect()
+}
+
+/// Whether a measure is divided in this way: one that looks for a class by that class and by expert, not by everything else that a
+/// prompt asks for.
+fn divides(measure: &Measure, scope: &Scope) -> bool {
+    match (&measure.kind, &scope.by) {
+        (Kind::Asked { head }, Some(by)) => by == head || by == EXPERT,
+        _ => true,
+    }
 }
 
 fn counts(measure: &Measure, samples: &[&Sample]) -> Counts {
@@ -194,10 +206,12 @@ fn kind(planned: &Planned, measure: &Measure) -> MetricKind {
 
 /// Corrects the p-values for their number: those of whole suites together, and those of the parts of each division of a suite.
 fn correct(metrics: &mut [Metric]) -> Result<()> {
-    let mut families: BTreeMap<Option<(String, String, Option<String>)>, Vec<usize>> = BTreeMap::new();
+    /// Suite, measure and what divides it; none for whole suites.
+    type Family = Option<[String; 3]>;
+    let mut families: BTreeMap<Family, Vec<usize>> = BTreeMap::new();
     for (index, metric) in metrics.iter().enumerate() {
         if metric.paired.as_ref().is_some_and(|paired| paired.p.is_some()) {
-            let family = metric.scope.by.clone().map(|by| (metric.suite.clone(), metric.measure.clone(), Some(by)));
+            let family = metric.scope.by.clone().map(|by| [metric.suite.clone(), metric.measure.clone(), by]);
             families.entry(family).or_default().push(index);
         }
     }
