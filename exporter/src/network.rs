@@ -102,12 +102,19 @@ impl Network {
         }
     }
 
-    /// What its graphs are written for. The attention of text encoder and router is too small for another form of it to pay, a classifier
-    /// has none.
-    pub fn targets(&self) -> &'static [Target] {
-        match self {
-            Self::TextEncoder(_) | Self::Router { .. } | Self::Classifier(_) => &[Target::PORTABLE],
-            Self::Unet { .. } | Self::VaeDecoder(_) | Self::VaeEncoder(_) => &[Target::PORTABLE, Target::CPU],
+    /// What its graphs are written for where its weights are in `precision`. The attention of text encoder and router is too small for another
+    /// form of it to pay, a classifier has none. CUDA's own form is for half precision. Of the UNets those with linear projections, which
+    /// are Stable Diffusion 2.x's, need attention in f32.
+    pub fn targets(&self, precision: Precision) -> &'static [Target] {
+        match (self, precision) {
+            (Self::TextEncoder(_) | Self::Router { .. } | Self::Classifier(_), _) => &[Target::PORTABLE],
+            (Self::Unet { config, .. }, Precision::F16) if !config.linear_projection => {
+                &[Target::PORTABLE, Target::CPU, Target::NARROW_CUDA]
+            }
+            (Self::Unet { .. } | Self::VaeDecoder(_) | Self::VaeEncoder(_), Precision::F16) => {
+                &[Target::PORTABLE, Target::CPU, Target::CUDA]
+            }
+            (Self::Unet { .. } | Self::VaeDecoder(_) | Self::VaeEncoder(_), _) => &[Target::PORTABLE, Target::CPU],
         }
     }
 

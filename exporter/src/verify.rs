@@ -7,14 +7,16 @@ use crate::{
 use pleach_model::{
     backend::{Backend, Constant},
     checkpoint::Bound,
-    manifest::{Component, Precision},
+    manifest::{Component, Flavour, Precision},
     noise::Generator,
     params::Params,
     reference::{self, Reference, Weights},
     sites::Pass,
     tensor::Dtype,
 };
-use pleach_runtime::engine::{Engine, GraphFile, HostCache, NetworkOptions, TensorRef};
+use pleach_runtime::engine::{
+    Engine, GraphFile, HostCache, NetworkOptions, Provider, ProviderKind, Providers, TensorRef,
+};
 use serde::Serialize;
 use std::path::Path;
 
@@ -127,7 +129,7 @@ impl Difference {
     }
 }
 
-/// Runs every graph of a component (below `root`) and the reference on the same inputs: at two sizes, or that of these latents where the
+/// Runs every graph of a component (below `root`) that this ONNX Runtime can run, and the reference on the same inputs: at two sizes, or that of these latents where the
 /// graphs are for one; of a UNet at several timesteps, and
 /// with two prompts.
 ///
@@ -145,8 +147,9 @@ pub fn verify(
         cases(network, latents).into_iter().map(|case| Run::new(network, tensors, case)).collect::<Result<Vec<_>>>()?;
     let mut differences = Vec::new();
     for graph in &component.graphs {
+        let Some(providers) = providers(engine, graph.flavour)? else { continue };
         let file = GraphFile::open(root, &graph.file, None, &HostCache::off()).map_err(engine_error)?;
-        let mut session = engine.open(&file, &NetworkOptions::default())?;
+        let mut session = engine.open(&file, &NetworkOptions { providers, ..NetworkOptions::default() })?;
         let mut compare = |run: &Run, name: &str, of, found: &[f32], expected: &[f32], shape: &[usize]| {
             let [max_abs, max_rel, rms, cosine] = Difference::measure(found, expected);
             differences.push(Difference {
@@ -190,6 +193,17 @@ pub fn verify(
         }
     }
     Ok(differences)
+}
+
+/// What runs a graph; none where this ONNX Runtime cannot: a graph for CUDA without CUDA.
+fn providers(engine: &Engine, flavour: Flavour) -> Result<Option<Providers>> {
+    if flavour != Flavour::Cuda {
+        return Ok(Some(Providers::default()));
+    }
+    let has = engine.offered()?.iter().any(|offered| offered.provider == ProviderKind::Cuda);
+    let list = [ProviderKind::Cuda, ProviderKind::Cpu].map(Provider::new);
+    has.then(|| Providers::new(list.into()).map_err(|error| pleach_runtime::engine::Error::from(error).into()))
+        .transpose()
 }
 
 /// One run of a network.

@@ -12,6 +12,7 @@ use pleach_model::{
     backend::Backend,
     clip::ClipTextConfig,
     layers::{Conv2d, GroupNorm, Linear},
+    manifest::Precision,
     op::{Attention, Extent, Unary},
     shape::{Dim, Fact},
     tensor::Dtype,
@@ -128,6 +129,11 @@ fn half_precision() {
     insta::assert_snapshot!(text(&lowered(&small(Dtype::F16).unwrap(), &Target::PORTABLE)));
 }
 
+#[test]
+fn the_cuda_form() {
+    insta::assert_snapshot!(text(&lowered(&small(Dtype::F16).unwrap(), &Target::CUDA)));
+}
+
 /// How often each operator stands in the graphs of Stable Diffusion 2.1.
 #[test]
 fn operators_of_stable_diffusion() {
@@ -138,7 +144,7 @@ fn operators_of_stable_diffusion() {
     let mut text = String::new();
     for network in networks {
         let graph = network.record(Dtype::F32).unwrap();
-        for target in network.targets() {
+        for target in network.targets(Precision::F16) {
             let model = lowered(&graph, target);
             let mut counts: BTreeMap<String, usize> = BTreeMap::new();
             for node in &model.graph.unwrap().node {

@@ -22,6 +22,8 @@ pub(super) struct Report<'a> {
     calibration: &'a [Calibrated],
     /// What `--verify` found.
     verification: &'a [Difference],
+    /// Graphs that it could not run: those for CUDA where there is none.
+    not_verified: Vec<&'a str>,
     /// Pictures beside those in f32.
     pictures: &'a [Drawn],
 }
@@ -43,18 +45,23 @@ struct File<'a> {
 
 impl<'a> Report<'a> {
     pub fn new(exported: &'a Exported) -> Self {
+        let all = exported.components();
         let mut components: Vec<Row<'_>> = Vec::new();
-        for (name, component) in exported.components() {
+        for &(name, component) in &all {
             let mut row = Row::new(name, component);
             // What experts share is told once.
             row.files.retain(|file| components.iter().flat_map(|row| &row.files).all(|known| known.file != file.file));
             components.push(row);
         }
+        let is_verified = |file: &str| exported.differences.iter().any(|difference| difference.file == file);
+        let graphs = all.iter().flat_map(|(_, component)| &component.graphs).map(|graph| graph.file.as_str());
+        let not_verified = graphs.filter(|file| !exported.differences.is_empty() && !is_verified(file)).collect();
         Self {
             bundle: exported.folder.as_deref(),
             components,
             calibration: &exported.calibrated,
             verification: &exported.differences,
+            not_verified,
             pictures: &exported.drawn,
         }
     }
@@ -142,7 +149,11 @@ impl<'a> Report<'a> {
             table.row([file.clone(), output, shape, at, max_abs, max_rel, rms, format!("{cosine:.9}"), verdict]);
         }
         printer.line("")?;
-        printer.table(&table)
+        printer.table(&table)?;
+        if !self.not_verified.is_empty() {
+            printer.line(format_args!("not verified, for want of CUDA: {}", self.not_verified.join(", ")))?;
+        }
+        Ok(())
     }
 }
 

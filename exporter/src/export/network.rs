@@ -129,7 +129,7 @@ impl Plan {
         weights::write(&self.graph, &self.layout, tensors, &path, watch)
     }
 
-    /// Writes the graphs `NAME.onnx`, `NAME.cpu.onnx` beside the data file and tells what the component is.
+    /// Writes the graphs `NAME.onnx`, `NAME.cpu.onnx`, `NAME.cuda.onnx` beside the data file and tells what the component is.
     ///
     /// # Errors
     /// See [`lower`]; files that cannot be written.
@@ -146,7 +146,7 @@ impl Plan {
             let (bytes, sha256) = (contents.len() as u64, Sha256::of(&contents));
             Ok(manifest::Graph { file, flavour: target.flavour, sha256, bytes })
         };
-        let graphs = network.targets().iter().map(write).collect::<Result<_>>()?;
+        let graphs = network.targets(*precision).iter().map(write).collect::<Result<_>>()?;
         let report = network.count(context.counted_at)?;
         let shared = layout.shared_files().into_iter().map(|name| network.file(name));
         let shared = shared.filter_map(|file| context.data_files.iter().find(|entry| entry.file == file).cloned());

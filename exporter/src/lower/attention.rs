@@ -17,16 +17,16 @@ use pleach_runtime::onnx::AttributeProto;
 /// a provider computes, and the exponential of it is zero.
 const UNSEEN: f32 = -65504.0;
 
-/// Scores and softmax are in f32 whatever the operands' type: in half precision Stable Diffusion 2.1 (v) gives NaN, and the
+/// Scores and softmax are in f32 whatever the operands' type, but where a target says otherwise: in half precision Stable Diffusion 2.1 (v) gives NaN, and the
 /// scores of the others lose the differences that matter.
 pub(super) fn lower(b: &mut Builder, node: &Node, attention: &Attention) -> Rule {
     let bias = node.inputs.get(3).copied();
-    match b.target.attention {
-        AttentionForm::MultiHeadAttention if bias.is_none_or(|bias| is_whole(b, bias, node)) => {
-            fused(b, node, attention, bias)
-        }
-        _ => plain(b, node, attention, bias),
+    let narrow = b.target.attention == AttentionForm::NarrowMultiHeadAttention && !attention.upcast;
+    let within = if narrow { b.fact(node.output).dtype } else { Dtype::F32 };
+    if b.target.attention != AttentionForm::Plain && bias.is_none_or(|bias| is_whole(b, bias, node)) {
+        return fused(b, node, attention, bias, within);
     }
+    plain(b, node, attention, bias)
 }
 
 /// Whether a bias has the rows and columns of the scores: the fused operator broadcasts only batch and heads.
@@ -35,13 +35,14 @@ fn is_whole(b: &Builder, bias: ValueId, node: &Node) -> bool {
     matches!(b.fact(bias).shape.as_slice(), [_, _, rows, columns] if rows == queries && columns == keys)
 }
 
-fn fused(b: &mut Builder, node: &Node, attention: &Attention, bias: Option<ValueId>) -> Rule {
+/// Computed in the type `within`.
+fn fused(b: &mut Builder, node: &Node, attention: &Attention, bias: Option<ValueId>, within: Dtype) -> Rule {
     let dtype = b.fact(node.output).dtype;
-    let mut wide = |id: ValueId| b.operand(id).map(|name| b.cast(name, dtype, Dtype::F32));
-    let mut inputs = node.inputs[..3].iter().map(|&id| wide(id)).collect::<Rule<Vec<_>>>()?;
+    let mut cast = |id: ValueId| b.operand(id).map(|name| b.cast(name, dtype, within));
+    let mut inputs = node.inputs[..3].iter().map(|&id| cast(id)).collect::<Rule<Vec<_>>>()?;
     if let Some(bias) = bias {
         // No biases of the projections and no padding mask stand between.
-        inputs.extend([String::new(), String::new(), wide(bias)?]);
+        inputs.extend([String::new(), String::new(), cast(bias)?]);
     }
     let mut attributes = vec![
         AttributeProto::int("num_heads", attention.heads as i64),
@@ -52,7 +53,7 @@ fn fused(b: &mut Builder, node: &Node, attention: &Attention, bias: Option<Value
     }
     let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
     let mixed = b.emit_in(MICROSOFT, "MultiHeadAttention", &inputs, attributes, 1).swap_remove(0);
-    Ok(b.cast(mixed, Dtype::F32, dtype))
+    Ok(b.cast(mixed, within, dtype))
 }
 
 fn plain(b: &mut Builder, node: &Node, attention: &Attention, bias: Option<ValueId>) -> Rule {

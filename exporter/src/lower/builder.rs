@@ -7,7 +7,8 @@ use super::{
 };
 use crate::graph::{Graph, ValueId};
 use pleach_model::{
-    op::Extent,
+    manifest::Flavour,
+    op::{Extent, Op, Unary},
     shape::{Dim, Fact},
     tensor::Dtype,
 };
@@ -108,10 +109,13 @@ impl<'a> Builder<'a> {
 
     /// A value in a form: stored so where it is a parameter, computed otherwise.
     pub fn in_form(&mut self, value: ValueId, form: Form) -> Rule {
-        if let Some(weight) = self.layout.find(value, form) {
-            return Ok(weight.name.clone());
-        }
-        let plain = self.operand(value)?;
+        let stored = self.layout.find(value, form).map(|weight| weight.name.clone());
+        let plain = match stored {
+            // Stored as it is declared there: a vector.
+            Some(name) if form == Form::PerChannel && self.target.flavour == Flavour::Cuda => name,
+            Some(name) => return Ok(name),
+            None => self.operand(value)?,
+        };
         Ok(match form {
             Form::Plain => plain,
             Form::Transposed => self.emit("Transpose", &[&plain], vec![AttributeProto::ints("perm", [1, 0])]),
@@ -121,6 +125,24 @@ impl<'a> Builder<'a> {
             }
             _ => return Err("a quantised form that is not stored".into()),
         })
+    }
+
+    /// One number for each channel as a vector: stored where it is a norm's parameter.
+    pub fn vector(&self, value: ValueId) -> Rule {
+        self.layout.find(value, Form::PerChannel).map_or_else(|| self.operand(value), |weight| Ok(weight.name.clone()))
+    }
+
+    /// The name that a value has already, where it is defined before its own operation is reached.
+    pub fn defined(&self, value: ValueId) -> Option<String> {
+        self.names.get(&value).cloned()
+    }
+
+    /// The SiLU that is all that becomes of a value: what it gives.
+    pub fn silu_of(&self, value: ValueId) -> Option<ValueId> {
+        let mut users = self.graph.nodes.iter().filter(|node| node.inputs.contains(&value));
+        let (user, others) = (users.next()?, users.next());
+        let is_output = self.graph.outputs.iter().any(|output| output.value == value);
+        (user.op == Op::Unary(Unary::Silu) && others.is_none() && !is_output).then_some(user.output)
     }
 
     /// Gives the result of the operation that made `value` another name; false where it is no operation's, or has its final

@@ -14,7 +14,7 @@ mod tensors;
 
 pub use layout::{ALIGNMENT, Form, INLINE_BELOW, Layout, Place, Product, Weight};
 pub use probe::{PROBE, Probe, lower as lower_probe, probed};
-pub use target::{AttentionForm, Target};
+pub use target::{AttentionForm, NormForm, Target};
 pub use tensors::constant_bytes;
 
 use crate::{
@@ -131,11 +131,12 @@ fn initializer(weight: &Weight, data_file: &str, target: &Target) -> TensorProto
     }
 }
 
-/// Type and shape of a weight as a target reads it. Two 4-bit numbers in a byte are that to ONNX Runtime's own operator, and are
+/// Type and shape of a weight as a target reads it. CUDA's norms take vectors. Two 4-bit numbers in a byte are that to ONNX Runtime's own operator, and are
 /// one number each to the standard one; the bytes are the same.
 fn declared(weight: &Weight, target: &Target) -> (DataType, Vec<usize>) {
     let (data_type, dims) = (weight.data_type(), weight.dims.clone());
     match (weight.form, target.flavour, dims.as_slice()) {
+        (Form::PerChannel, Flavour::Cuda, &[channels, 1, 1]) => (data_type, vec![channels]),
         (Form::Blocks, Flavour::Cpu, &[rows, inputs]) => (DataType::Uint8, vec![rows, inputs / BLOCK, BLOCK / 2]),
         (Form::BlockZeros, Flavour::Cpu, &[rows, blocks]) => (DataType::Uint8, vec![rows * blocks / 2]),
         (Form::BlockScales, Flavour::Cpu, &[rows, blocks]) => (data_type, vec![rows * blocks]),

@@ -2,14 +2,15 @@
 
 use super::{
     attention,
-    builder::{Builder, Rule},
+    builder::{Builder, MICROSOFT, Rule},
     layout::Form,
+    target::NormForm,
     tensors,
 };
 use crate::graph::{Node, ValueId};
 use pleach_model::{
     op::{Binary, Conv2d, Extent, Op, Unary},
-    shape::Dim,
+    shape::{Dim, Fact},
     tensor::Dtype,
 };
 use pleach_runtime::onnx::AttributeProto;
@@ -23,13 +24,17 @@ pub(super) fn lower(b: &mut Builder, node: &Node) -> Rule {
             let operands = node.inputs.iter().map(|&id| b.operand(id)).collect::<Rule<Vec<_>>>()?;
             conv2d(b, node, conv, operands)
         }
+        Op::GroupNorm { groups, eps } if b.target.norm == NormForm::Groups && has_pairs(b, node, *groups) => {
+            fused_group_norm(b, node, *groups, *eps)
+        }
         Op::GroupNorm { groups, eps } => group_norm(b, node, *groups, *eps),
         Op::LayerNorm { eps } => {
             let attributes = vec![AttributeProto::int("axis", -1), AttributeProto::float("epsilon", *eps as f32)];
             all(b, "LayerNormalization", &node.inputs, attributes)
         }
         Op::Attention(settings) => attention::lower(b, node, settings),
-        Op::Unary(function) => unary(b, x, *function),
+        // A norm may have done it.
+        Op::Unary(function) => b.defined(node.output).map_or_else(|| unary(b, x, *function), Ok),
         Op::Binary(function) => {
             let op = match function {
                 Binary::Add => "Add",
@@ -136,6 +141,41 @@ fn group_norm(b: &mut Builder, node: &Node, groups: usize, eps: f64) -> Rule {
     let (weight, bias) = (b.in_form(weight, Form::PerChannel)?, b.in_form(bias, Form::PerChannel)?);
     let scaled = b.emit("Mul", &[&picture, &weight], Vec::new());
     Ok(b.emit("Add", &[&scaled, &bias], Vec::new()))
+}
+
+/// Whether CUDA's kernel of the norm takes it: a picture, whose groups have an even number of channels, because it reads two at a time.
+fn has_pairs(b: &Builder, node: &Node, groups: usize) -> bool {
+    let Some(Fact { shape, .. }) = node.inputs.first().map(|&x| b.fact(x)) else { return false };
+    let channels = shape.get(1).and_then(Dim::known);
+    shape.len() == 4 && channels.is_some_and(|channels| (channels / groups).is_multiple_of(2))
+}
+
+/// ONNX Runtime's own operator, channels last, with the SiLU that follows. It computes in f32 whatever the picture's type, and takes scale and
+/// shift in no other.
+fn fused_group_norm(b: &mut Builder, node: &Node, groups: usize, eps: f64) -> Rule {
+    let &[x, weight, bias] = node.inputs.as_slice() else { return Err("takes three operands".into()) };
+    let silu = b.silu_of(node.output);
+    let turned = |b: &mut Builder, x: &str, order: [i64; 4]| {
+        b.emit("Transpose", &[x], vec![AttributeProto::ints("perm", order)])
+    };
+    let picture = b.operand(x)?;
+    let picture = turned(b, &picture, [0, 2, 3, 1]);
+    let [weight, bias] = [weight, bias].map(|id| {
+        let name = b.vector(id)?;
+        Ok::<_, String>(b.cast(name, b.fact(id).dtype, Dtype::F32))
+    });
+    let attributes = vec![
+        AttributeProto::int("activation", silu.is_some().into()),
+        AttributeProto::int("channels_last", 1),
+        AttributeProto::float("epsilon", eps as f32),
+        AttributeProto::int("groups", groups as i64),
+    ];
+    let normed = b.emit_in(MICROSOFT, "GroupNorm", &[&picture, &weight?, &bias?], attributes, 1).swap_remove(0);
+    let normed = turned(b, &normed, [0, 3, 1, 2]);
+    if let Some(silu) = silu {
+        b.define(silu, normed.clone());
+    }
+    Ok(normed)
 }
 
 fn unary(b: &mut Builder, x: ValueId, function: Unary) -> Rule {

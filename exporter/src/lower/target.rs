@@ -7,8 +7,19 @@ use pleach_model::manifest::Flavour;
 pub enum AttentionForm {
     /// `MatMul`, `Softmax`, `MatMul` of at most four dimensions.
     Plain,
-    /// `com.microsoft.MultiHeadAttention`, which never holds all scores at once on CPU; its kernel there is f32 only.
+    /// `com.microsoft.MultiHeadAttention` in f32, which never holds all scores at once; its kernel on CPU has no other type.
     MultiHeadAttention,
+    /// The same in the operands' own type, but for what asks for f32.
+    NarrowMultiHeadAttention,
+}
+
+/// How group normalisation is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NormForm {
+    /// `InstanceNormalization` over groups.
+    Instances,
+    /// `com.microsoft.GroupNorm` over pictures with channels last, with the SiLU after it. Only CUDA and its like have a kernel.
+    Groups,
 }
 
 /// A target.
@@ -22,15 +33,32 @@ pub struct Target {
     pub ir: i64,
     /// The form of attention.
     pub attention: AttentionForm,
+    /// The form of group normalisation.
+    pub norm: NormForm,
 }
 
 impl Target {
     /// See [`Flavour::Portable`].
-    pub const PORTABLE: Self = Self { flavour: Flavour::Portable, opset: 21, ir: 10, attention: AttentionForm::Plain };
+    pub const PORTABLE: Self = Self {
+        flavour: Flavour::Portable,
+        opset: 21,
+        ir: 10,
+        attention: AttentionForm::Plain,
+        norm: NormForm::Instances,
+    };
 
     /// See [`Flavour::Cpu`].
     pub const CPU: Self =
         Self { flavour: Flavour::Cpu, attention: AttentionForm::MultiHeadAttention, ..Self::PORTABLE };
+
+    /// See [`Flavour::Cuda`]: attention in f32, which Stable Diffusion 2.x needs.
+    ///
+    /// Convolutions stay `Conv`: `com.microsoft.NhwcConv` wants its weights channels last, and they lie in the file as every other graph reads
+    /// them. What stands around each norm to turn pictures, CUDA's option `prefer_nhwc` cancels.
+    pub const CUDA: Self = Self { flavour: Flavour::Cuda, norm: NormForm::Groups, ..Self::CPU };
+
+    /// The same with attention in half precision.
+    pub const NARROW_CUDA: Self = Self { attention: AttentionForm::NarrowMultiHeadAttention, ..Self::CUDA };
 
     /// Its name.
     pub fn name(&self) -> &'static str {
