@@ -177,6 +177,9 @@ pub enum Error {
     /// What was written cannot be opened again.
     #[error(transparent)]
     Bundle(#[from] pleach_runtime::bundle::Error),
+    /// The judge sees nothing.
+    #[error(transparent)]
+    Judge(#[from] pleach_runtime::classifier::Error),
     /// What was written draws nothing.
     #[error(transparent)]
     Drawing(Box<pleach_runtime::pipeline::Error>),

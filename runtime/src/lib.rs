@@ -3,6 +3,7 @@
 #[cfg(feature = "cli")]
 pub mod args;
 pub mod bundle;
+pub mod classifier;
 pub mod coverage;
 pub mod doctor;
 pub mod engine;

@@ -1,7 +1,7 @@
 //! Every way in which a judgement can fail.
 
 use pleach_model::{error, files, pipeline};
-use pleach_runtime::{engine, png};
+use pleach_runtime::{classifier, engine, png};
 use std::path::PathBuf;
 
 /// Result of this module.
@@ -80,8 +80,13 @@ pub enum Error {
     Statistics(#[from] crate::Error),
 }
 
-impl From<engine::GraphError> for Error {
-    fn from(error: engine::GraphError) -> Self {
-        engine::Error::from(error).into()
+impl From<classifier::Error> for Error {
+    fn from(error: classifier::Error) -> Self {
+        match error {
+            classifier::Error::Folder(error) => Self::Folder(error),
+            classifier::Error::Config(error) => Self::Network(error),
+            classifier::Error::Engine(error) => Self::Engine(error),
+            classifier::Error::Graph { folder, expected, found } => Self::Graph { folder, expected, found },
+        }
     }
 }

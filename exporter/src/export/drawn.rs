@@ -1,15 +1,12 @@
 //! Pictures of a bundle beside those of the same in single precision: what a person sees of the difference.
 
 use super::Options;
-use crate::{
-    error::{Error, Result},
-    quantize::calibrate,
-    watch::Watch,
-};
-use pleach_model::{manifest, pipeline, vision::VisionConfig};
+use crate::{error::Result, quantize::calibrate, watch::Watch};
+use pleach_model::manifest;
 use pleach_runtime::{
     bundle::Bundle,
-    engine::{self, Engine, GraphFile, HostCache, Network, NetworkOptions, TensorRef},
+    classifier::{Classifier, Pixels, Seen},
+    engine::Engine,
     image::Image,
     pipeline::{Event, Observer, Options as PipelineOptions, Picture, Pipeline, Request},
 };
@@ -39,7 +36,7 @@ pub(super) fn compare(
 ) -> Result<Vec<Drawn>> {
     let calibrate::Options { prompts, steps, guidance } = &options.calibration;
     let prompts: Vec<&String> = prompts.iter().take(options.pictures).collect();
-    let mut judge = options.judge.as_deref().map(|folder| Judge::open(engine, folder)).transpose()?;
+    let mut judge = options.judge.as_deref().map(|folder| Classifier::open(engine, folder)).transpose()?;
     let mut drawn = Vec::new();
     for expert in &manifest.components.unet {
         let pictures = prompts.iter().zip(0..).map(|(prompt, seed)| Picture { prompt: (*prompt).clone(), seed });
@@ -55,7 +52,7 @@ pub(super) fn compare(
             Ok(pipeline.generate(&request, &mut Watched(watch))?)
         };
         for ((a, b), prompt) in draw(single)?.iter().zip(draw(bundle)?).zip(&prompts) {
-            let changed = judge.as_mut().map(|judge| judge.changed(a, &b)).transpose()?.unwrap_or_default();
+            let changed = judge.as_mut().map(|judge| changed(judge, [a, &b])).transpose()?.unwrap_or_default();
             let (expert, prompt) = (expert.name.clone(), (*prompt).clone());
             drawn.push(Drawn { expert, prompt, psnr: a.psnr(&b), changed });
         }
@@ -74,43 +71,11 @@ impl Observer for Watched<'_> {
     }
 }
 
-/// A classifier that this exporter has written.
-struct Judge {
-    config: VisionConfig,
-    network: Network,
-}
-
-impl Judge {
-    fn open(engine: &Engine, folder: &Path) -> Result<Self> {
-        let config = VisionConfig::from_json(&pipeline::Network::open(folder)?.config)?;
-        let graph = GraphFile::open(folder, "model.onnx", None, &HostCache::off()).map_err(engine::Error::from)?;
-        Ok(Self { config, network: engine.open(&graph, &NetworkOptions::default())? })
-    }
-
-    /// The classes that each head finds.
-    fn found(&mut self, picture: &Image) -> Result<Vec<Vec<usize>>> {
-        let (width, height) = (picture.width() as usize, picture.height() as usize);
-        let plane = |channel: usize| picture.rgb().iter().skip(channel).step_by(3).map(|x| f32::from(*x) / 127.5 - 1.0);
-        let planes: Vec<f32> = (0..3).flat_map(plane).collect();
-        let outputs = self.network.run(&[("sample", TensorRef::new(&[1, 3, height, width], &planes)?)])?;
-        let find = |head: &pleach_model::vision::Head| {
-            let position = self.network.outputs().iter().position(|output| output.name == head.name);
-            let output = position.and_then(|position| outputs.get(position));
-            let output = output.filter(|output| output.shape().last() == Some(&head.classes.len()));
-            let output = output.ok_or_else(|| Error::Output {
-                file: self.network.name().to_owned(),
-                expected: vec![1, head.classes.len()],
-                found: None,
-            })?;
-            Ok(head.found(&output.view().to_f32()))
-        };
-        self.config.heads.iter().map(find).collect()
-    }
-
-    /// Heads that find something else in the second.
-    fn changed(&mut self, a: &Image, b: &Image) -> Result<Vec<String>> {
-        let (a, b) = (self.found(a)?, self.found(b)?);
-        let heads = self.config.heads.iter().zip(a.iter().zip(&b));
-        Ok(heads.filter(|(_, (a, b))| a != b).map(|(head, _)| head.name.clone()).collect())
-    }
+/// Heads of the judge that find something else in the second picture.
+fn changed(judge: &mut Classifier, pictures: [&Image; 2]) -> Result<Vec<String>> {
+    let seen = judge.look(&pictures.map(Pixels::from))?;
+    let found = |head: usize, seen: &Seen| Some(judge.heads().get(head)?.found(seen.scores.get(head)?));
+    let finds_same = |head| seen.windows(2).all(|pair| found(head, &pair[0]) == found(head, &pair[1]));
+    let changed = judge.heads().iter().enumerate().filter(|(head, _)| !finds_same(*head));
+    Ok(changed.map(|(_, head)| head.name.clone()).collect())
 }
