@@ -45,7 +45,7 @@ pub struct Classifier {
 }
 
 /// What it sees in a picture.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Seen {
     /// The penultimate layer.
     pub features: Vec<f32>,

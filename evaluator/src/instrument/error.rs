@@ -26,7 +26,7 @@ pub enum Error {
     Tokenizer(#[from] tokenizer::Error),
     /// The judge cannot be opened or fails.
     #[error(transparent)]
-    Judge(#[from] judge::Error),
+    Judge(Box<judge::Error>),
     /// A description that is not one.
     #[error("{}: {reason}", path.display())]
     Description { path: PathBuf, reason: String },
@@ -54,6 +54,12 @@ pub enum Error {
     /// An instrument for texts was shown a picture, or the other way round.
     #[error("{name} is of the kind {kind}, which does not look at {what}")]
     Wrong { name: String, kind: &'static str, what: &'static str },
+}
+
+impl From<judge::Error> for Error {
+    fn from(error: judge::Error) -> Self {
+        Self::Judge(Box::new(error))
+    }
 }
 
 impl Error {

@@ -182,13 +182,16 @@ impl<'w> Work<'w> {
                 }
                 Ok(records)
             }
-            Err(Error::Pipeline(pipeline::Error::Cancelled)) => Err(Error::Stopped),
-            Err(Error::Pipeline(error @ pipeline::Error::NotFinite { .. })) => match samples {
-                [sample] => Ok(vec![Record::Failed { sample: sample.id, arm, reason: error.to_string() }]),
-                _ => {
+            Err(Error::Pipeline(error)) => match (*error, samples) {
+                (pipeline::Error::Cancelled, _) => Err(Error::Stopped),
+                (error @ pipeline::Error::NotFinite { .. }, [sample]) => {
+                    Ok(vec![Record::Failed { sample: sample.id, arm, reason: error.to_string() }])
+                }
+                (pipeline::Error::NotFinite { .. }, _) => {
                     let one = |sample: &&PlannedSample| self.draw_together(pipeline, arm, &[*sample]);
                     Ok(samples.iter().map(one).collect::<Result<Vec<_>>>()?.concat())
                 }
+                (error, _) => Err(error.into()),
             },
             Err(error) => Err(error),
         }

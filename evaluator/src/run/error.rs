@@ -32,19 +32,19 @@ pub enum Error {
     Protocol(#[from] protocol::Error),
     /// A bundle cannot be opened.
     #[error(transparent)]
-    Bundle(#[from] bundle::Error),
+    Bundle(Box<bundle::Error>),
     /// A bundle that a recipe names cannot be opened or fetched.
     #[error(transparent)]
-    Open(#[from] args::OpenError),
+    Open(Box<args::OpenError>),
     /// A manifest is wrong.
     #[error(transparent)]
     Manifest(#[from] manifest::Error),
     /// A bundle does not draw.
     #[error(transparent)]
-    Pipeline(#[from] pipeline::Error),
+    Pipeline(Box<pipeline::Error>),
     /// ONNX Runtime does not start.
     #[error(transparent)]
-    Engine(#[from] engine::Error),
+    Engine(Box<engine::Error>),
     /// An instrument cannot be opened, or fails.
     #[error(transparent)]
     Instrument(Box<instrument::Error>),
@@ -125,6 +125,30 @@ impl From<instrument::Error> for Error {
     }
 }
 
+impl From<pipeline::Error> for Error {
+    fn from(error: pipeline::Error) -> Self {
+        Self::Pipeline(Box::new(error))
+    }
+}
+
+impl From<args::OpenError> for Error {
+    fn from(error: args::OpenError) -> Self {
+        Self::Open(Box::new(error))
+    }
+}
+
+impl From<engine::Error> for Error {
+    fn from(error: engine::Error) -> Self {
+        Self::Engine(Box::new(error))
+    }
+}
+
+impl From<bundle::Error> for Error {
+    fn from(error: bundle::Error) -> Self {
+        Self::Bundle(Box::new(error))
+    }
+}
+
 impl From<suite::Error> for Error {
     fn from(error: suite::Error) -> Self {
         Self::Suite(Box::new(error))
@@ -141,7 +165,8 @@ impl Error {
         match self {
             Self::Changed { .. } | Self::Journal { .. } | Self::Shards { .. } | Self::Picture { .. } => true,
             Self::Instrument(error) => error.is_integrity(),
-            Self::Bundle(error) | Self::Open(args::OpenError::Bundle(error)) => error.is_integrity(),
+            Self::Bundle(error) => error.is_integrity(),
+            Self::Open(error) => matches!(&**error, args::OpenError::Bundle(error) if error.is_integrity()),
             Self::Pipeline(error) => error.is_integrity(),
             _ => false,
         }
