@@ -30,7 +30,7 @@ pub(super) fn check(audit: &Audit, samples: &[Sample], thumbnails: &Thumbnails) 
             }
         }
         if let Some(path) = null(&serde_json::to_value(sample)?) {
-            return Err(Error::NotFinite(format!("sample {}: {path}", sample.id)));
+            return Err(Error::NotFinite(format!("sample {}: {}", sample.id, path.trim_start_matches('.'))));
         }
     }
     Ok(())
@@ -47,7 +47,7 @@ pub(super) fn document(audit: &Audit) -> Result<()> {
         document.remove("protocols");
     }
     if let Some(path) = null(&value) {
-        return Err(Error::NotFinite(path));
+        return Err(Error::NotFinite(path.trim_start_matches('.').to_owned()));
     }
     for confusion in &audit.confusions {
         let classes = confusion.classes.len();
@@ -63,18 +63,14 @@ pub(super) fn document(audit: &Audit) -> Result<()> {
     Ok(())
 }
 
-/// Where the first null is: serde writes NaN and infinities as null, and nothing else of a document, as what is none is left out.
+/// Where the first null is, as `.field[index].field`: serde writes NaN and infinities as null, and nothing else of a document, as what is none is left out.
 fn null(value: &Value) -> Option<String> {
     match value {
         Value::Null => Some(String::new()),
         Value::Array(values) => {
             values.iter().enumerate().find_map(|(index, value)| Some(format!("[{index}]{}", null(value)?)))
         }
-        Value::Object(fields) => fields.iter().find_map(|(name, value)| {
-            let below = null(value)?;
-            let dot = if below.is_empty() || below.starts_with('[') { "" } else { "." };
-            Some(format!("{name}{dot}{below}"))
-        }),
+        Value::Object(fields) => fields.iter().find_map(|(name, value)| Some(format!(".{name}{}", null(value)?))),
         _ => None,
     }
 }

@@ -106,10 +106,22 @@ fn share(value: f64) -> String {
     decimal(percent, if percent.abs() < 0.995 && percent != 0.0 { 2 } else { 1 })
 }
 
+/// Two significant digits: a ratio whose interval spans magnitudes.
+pub(super) fn ratio(value: f64) -> String {
+    significant(value, 2)
+}
+
 /// Four significant digits.
 fn score(value: f64) -> String {
-    let magnitude = if value == 0.0 { 0.0 } else { value.abs().log10().floor() };
-    decimal(value, (3.0 - magnitude).clamp(0.0, 8.0) as usize)
+    significant(value, 4)
+}
+
+/// So many significant digits, without zeros at the end, and with at most eight decimals.
+fn significant(value: f64, digits: u8) -> String {
+    let least = f64::from(digits) - 1.0;
+    let magnitude = if value == 0.0 { least } else { value.abs().log10().floor() };
+    let text = decimal(value, (least - magnitude).clamp(0.0, 8.0) as usize);
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
 fn signed(value: f64, text: String) -> String {
@@ -160,13 +172,13 @@ mod tests {
             (value(0.31268, Unit::Score), "0.3127"),
             (value(28.4126, Unit::Score), "28.41"),
             (value(12345.6, Unit::Score), "12,346"),
-            (value(-0.00002, Unit::Score), "−0.00002000"),
+            (value(-0.00002, Unit::Score), "−0.00002"),
             (value(4703.0, Unit::Count), "4,703"),
             (difference(-0.4821, Unit::Share), "−48.2 pp"),
             (difference(0.0100, Unit::Share), "+1.0 pp"),
             (difference(0.0, Unit::Share), "0.0 pp"),
             (difference(-0.000_000_1, Unit::Share), "0.00 pp"),
-            (difference(0.5, Unit::Score), "+0.5000"),
+            (difference(0.5, Unit::Score), "+0.5"),
             (percent(93.77), "93.8 %"),
             (p(0.000_01), "< 0.0001"),
             (p(0.0042), "0.0042"),
@@ -190,6 +202,6 @@ mod tests {
         assert_eq!(difference_interval(&range, Unit::Share), "−15.0 to +0.40\u{a0}pp");
         let range = ConfidenceInterval { low: 0.1, high: 0.2, level: 0.95, method: "wilson".into() };
         assert_eq!(interval(&range, Unit::Share), "10.0 to 20.0\u{a0}%");
-        assert_eq!(interval(&range, Unit::Score), "0.1000 to 0.2000");
+        assert_eq!(interval(&range, Unit::Score), "0.1 to 0.2");
     }
 }

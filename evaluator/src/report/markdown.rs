@@ -43,11 +43,12 @@ pub(super) fn write(page: &Page) -> Result<String> {
 
 /// What a cell says, in one line.
 fn line(cell: &Cell) -> String {
-    let parts = [cell.text.as_str(), cell.under.as_str()];
-    let filled: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-    match filled.as_slice() {
-        [text, under] => format!("{text} ({under})"),
-        _ => filled.concat(),
+    let lines = std::iter::once(cell.text.as_str()).chain(cell.lines.iter().map(|(text, _)| text.as_str()));
+    let text = lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ");
+    match (text.as_str(), cell.under.as_str()) {
+        (text, "") => text.to_owned(),
+        ("", under) => under.to_owned(),
+        (text, under) => format!("{text} ({under})"),
     }
 }
 

@@ -120,6 +120,8 @@ pub(super) struct Row {
 pub(super) struct Cell {
     /// The text.
     pub text: String,
+    /// More lines below it, each with its own look.
+    pub lines: Vec<(String, Tone)>,
     /// A smaller text below it.
     pub under: String,
     /// How it looks.
@@ -128,7 +130,7 @@ pub(super) struct Cell {
     pub shade: Option<u8>,
     /// Whether it is a hash, a path or the like.
     pub code: bool,
-    /// Pictures above the text.
+    /// Pictures beside the text.
     pub pictures: Vec<Picture>,
 }
 
@@ -229,7 +231,7 @@ impl Cell {
 
     /// Whether nothing stands in it.
     pub fn is_empty(&self) -> bool {
-        self.text.is_empty() && self.under.is_empty() && self.pictures.is_empty()
+        self.text.is_empty() && self.lines.is_empty() && self.under.is_empty() && self.pictures.is_empty()
     }
 }
 

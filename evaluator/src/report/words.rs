@@ -28,9 +28,9 @@ pub(super) fn verdict(status: VerdictStatus) -> &'static str {
 /// Whether a gate holds, in a word and a sign.
 pub(super) fn gate(status: GateStatus) -> Cell {
     let (word, tone) = match status {
-        GateStatus::Pass => ("✓ pass", Tone::Good),
-        GateStatus::Fail => ("✕ fail", Tone::Bad),
-        GateStatus::Undecided => ("? undecided", Tone::Open),
+        GateStatus::Pass => ("✓\u{a0}pass", Tone::Good),
+        GateStatus::Fail => ("✕\u{a0}fail", Tone::Bad),
+        GateStatus::Undecided => ("?\u{a0}undecided", Tone::Open),
     };
     Cell::from(word).toned(tone)
 }
@@ -73,6 +73,12 @@ pub(super) fn part(metric: &Metric) -> Option<String> {
         (Some(one), None) | (None, Some(one)) => Some(one.clone()),
         (None, None) => None,
     }
+}
+
+/// What kind of quantity a measure of a suite is.
+pub(super) fn kind_of(audit: &Audit, suite: &str, measure: &str) -> Option<MetricKind> {
+    let is = |metric: &&Metric| metric.suite == suite && metric.measure == measure;
+    audit.metrics.iter().find(is).map(|metric| metric.kind)
 }
 
 /// Whether it is about a whole suite.

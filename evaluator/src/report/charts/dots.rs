@@ -20,8 +20,8 @@ pub(in crate::report) struct Dot {
     pub small: bool,
 }
 
-const WIDTH: f64 = 520.0;
-const RIGHT: f64 = 500.0;
+const WIDTH: f64 = 420.0;
+const RIGHT: f64 = 400.0;
 const HEAD: f64 = 30.0;
 const LINE: f64 = 28.0;
 
@@ -29,13 +29,17 @@ const LINE: f64 = 28.0;
 pub(in crate::report) fn dots(id: &str, title: &str, description: &str, unit: Unit, dots: &[Dot]) -> String {
     let named = |dot: &Dot| if dot.small { format!("{} (n too small)", dot.name) } else { dot.name.clone() };
     let widest = dots.iter().map(|dot| svg::width(&named(dot), 12.0)).fold(60.0, f64::max);
-    let left = widest.min(190.0) + 22.0;
+    let left = widest.min(150.0) + 22.0;
     let both = |dot: &Dot| [dot.baseline, dot.subject].into_iter().flatten().collect::<Vec<_>>();
     let ends = dots.iter().flat_map(both).map(|(value, interval)| interval.unwrap_or((value, value)));
-    let high = ends.fold(f64::MIN_POSITIVE, |most, (_, high)| most.max(high));
+    let high = ends.map(|(_, high)| high).fold(f64::NEG_INFINITY, f64::max);
+    let high = if high.is_finite() { high } else { 1.0 };
+    // Shares and counts start at nothing; scores where they are.
+    let least = if unit == Unit::Score { f64::INFINITY } else { 0.0 };
     let low =
-        dots.iter().flat_map(both).map(|(value, interval)| interval.map_or(value, |ends| ends.0)).fold(0.0, f64::min);
-    let scale = Linear::new((low, high), (left, RIGHT), 5);
+        dots.iter().flat_map(both).map(|(value, interval)| interval.map_or(value, |ends| ends.0)).fold(least, f64::min);
+    let low = if low.is_finite() { low } else { 0.0 };
+    let scale = Linear::new((low, high), (left, RIGHT), 4);
     let (factor, sign) = if unit == Unit::Share { (100.0, " %") } else { (1.0, "") };
     let bottom = HEAD + LINE * dots.len() as f64;
     let mut parts = svg::bottom(&scale, HEAD, bottom, factor, sign);
@@ -52,30 +56,31 @@ pub(in crate::report) fn dots(id: &str, title: &str, description: &str, unit: Un
         if let (Some((from, _)), Some((to, _))) = (dot.baseline, dot.subject) {
             row = row.child(line((scale.at(from), y), (scale.at(to), y), Look::Axis));
         }
-        for (value, shift, band, mark) in [
-            (dot.baseline, -4.0, Look::BaselineBand, Look::BaselineMark),
+        // The subject's mark is the smaller one and on top, so that the baseline's ring shows around it where they are equal.
+        for (value, radius, band, mark) in [
+            (dot.baseline, 5.5, Look::BaselineBand, Look::BaselineMark),
             (dot.subject, 4.0, Look::SubjectBand, Look::SubjectMark),
         ] {
             let Some((value, interval)) = value else { continue };
             if let Some((low, high)) = interval {
                 let (from, to) = (scale.at(low), scale.at(high));
-                let bar = Element::new("rect").at("x", from).at("y", y + shift - 3.5).at("width", to - from);
-                row = row.child(bar.at("height", 7.0).at("rx", 2.0).look(band));
+                let bar = Element::new("rect").at("x", from).at("y", y - 5.0).at("width", to - from);
+                row = row.child(bar.at("height", 10.0).at("rx", 2.0).look(band));
             }
-            row = row.child(circle((scale.at(value), y + shift), 4.2, mark));
+            row = row.child(circle((scale.at(value), y), radius, mark));
         }
         parts.push(row);
     }
-    parts.extend(legend(left, 12.0));
+    parts.extend(legend(4.0, 12.0));
     svg::drawing(id, title, description, (WIDTH, bottom + 24.0), parts)
 }
 
 /// What the marks are.
 fn legend(x: f64, y: f64) -> Vec<Element> {
     vec![
-        circle((x + 6.0, y), 4.2, Look::BaselineMark),
+        circle((x + 6.0, y), 5.5, Look::BaselineMark),
         label("baseline", (x + 16.0, y), Anchor::Start, Look::Muted),
-        circle((x + 96.0, y), 4.2, Look::SubjectMark),
+        circle((x + 96.0, y), 4.0, Look::SubjectMark),
         label("subject", (x + 106.0, y), Anchor::Start, Look::Muted),
         label("bars: 95 % intervals", (x + 170.0, y), Anchor::Start, Look::Muted),
     ]

@@ -13,11 +13,11 @@ pub(in crate::report) struct SweepMark {
     pub threshold: f64,
 }
 
-const WIDTH: f64 = 520.0;
-const LEFT: f64 = 52.0;
-const RIGHT: f64 = 506.0;
+const WIDTH: f64 = 420.0;
+const LEFT: f64 = 46.0;
+const RIGHT: f64 = 406.0;
 const TOP: f64 = 54.0;
-const BOTTOM: f64 = 262.0;
+const BOTTOM: f64 = 234.0;
 
 /// Draws the curves of one metric.
 pub(in crate::report) fn sweep(
@@ -56,7 +56,7 @@ pub(in crate::report) fn sweep(
         parts.push(line((at, TOP - 6.0 + step * 12.0), (at, BOTTOM), Look::Threshold));
         parts.push(label(&mark.letter, (at, TOP - 14.0 + step * 12.0), Anchor::Middle, Look::Bold));
     }
-    let mut from = LEFT;
+    let mut from = 4.0;
     for curve in curves {
         let (_, stroke) = looks(&curve.arm);
         parts.push(line((from, 12.0), (from + 26.0, 12.0), stroke));

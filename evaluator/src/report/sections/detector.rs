@@ -23,12 +23,12 @@ pub(super) fn blocks(context: &Context<'_>) -> Vec<Block> {
                 .to_owned(),
         )),
     }
-    let (agreements, ids) = agreement(context.samples);
+    let (agreements, ids) = agreement(audit, context.samples);
     if let Some(table) = agreements {
         blocks.push(Block::Table(table));
         if !ids.is_empty() {
             blocks.push(Block::Text(format!(
-                "For a person to look at first, as the measures disagree on the subject's pictures: {}.",
+                "For a person to look at first, as the detectors disagree on the subject's pictures: {}.",
                 ids.join(", ")
             )));
         }
@@ -89,8 +89,8 @@ fn trust(audit: &Audit) -> Option<Table> {
 /// Samples that are named for a person to look at.
 const NAMED: usize = 12;
 
-/// How often two measures of the same picture agree, and the samples on which they do not.
-fn agreement(samples: &[Sample]) -> (Option<Table>, Vec<String>) {
+/// How often two detectors agree on a picture, and the samples on which they do not.
+fn agreement(audit: &Audit, samples: &[Sample]) -> (Option<Table>, Vec<String>) {
     let mut counts: BTreeMap<(&str, &str, &str, &str), [u64; 4]> = BTreeMap::new();
     let mut ids = Vec::new();
     for sample in samples {
@@ -98,8 +98,12 @@ fn agreement(samples: &[Sample]) -> (Option<Table>, Vec<String>) {
             let Some(outcome) = sample.arms.get(arm).filter(|outcome| outcome.status == Status::Scored) else {
                 continue;
             };
-            let hits: Vec<(&str, bool)> =
-                outcome.seen.iter().filter_map(|(measure, seen)| Some((measure.as_str(), seen.hit?))).collect();
+            let hits: Vec<(&str, bool)> = outcome
+                .seen
+                .iter()
+                .filter(|(measure, _)| words::kind_of(audit, &sample.suite, measure) == Some(MetricKind::Flagged))
+                .filter_map(|(measure, seen)| Some((measure.as_str(), seen.hit?)))
+                .collect();
             for (index, (a, a_hit)) in hits.iter().enumerate() {
                 for (b, b_hit) in hits.iter().skip(index + 1) {
                     let cell = usize::from(!a_hit) * 2 + usize::from(!b_hit);
@@ -114,7 +118,7 @@ fn agreement(samples: &[Sample]) -> (Option<Table>, Vec<String>) {
         }
     }
     let mut table = Table::new(
-        "Two measures of the same pictures",
+        "Two detectors on the same pictures",
         &["Suite", "Model", "Measures", "#Both hit", "#Only the first", "#Only the second", "#Neither", "#Agreement"],
     );
     for ((suite, arm, a, b), [both, first, second, neither]) in counts {

@@ -73,10 +73,7 @@ fn methods(metrics: &[&Metric]) -> Vec<String> {
             tests.join(", ")
         ));
     }
-    points.push(
-        "Odds: pairs in which only the subject's picture is a hit, for each in which only the baseline's is."
-            .to_owned(),
-    );
+    points.push("Odds ratio: pairs in which only the subject's picture is a hit, for each in which only the baseline's is; exact interval.".to_owned());
     points.push("Resilience: 100 (1 − hits of the subject / hits of the baseline), in percent.".to_owned());
     points
 }

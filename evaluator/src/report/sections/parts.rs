@@ -28,11 +28,11 @@ pub(super) fn divided<'a>(metrics: impl Iterator<Item = &'a Metric>, id: &str) -
     let groups = grouped(metrics, |metric| {
         (metric.suite.as_str(), metric.measure.as_str(), metric.scope.by.as_deref().unwrap_or_default(), metric.kind)
     });
-    let mut blocks = Vec::new();
+    let mut all = Vec::new();
     for (index, ((suite, measure, by, kind), mut group)) in groups.into_iter().enumerate() {
         group.sort_by(|a, b| badness(b).total_cmp(&badness(a)));
-        blocks.push(Block::Heading(format!("{suite}/{measure} by {by}")));
-        blocks.push(Block::Text(summary(&group, kind)));
+        let title = format!("{suite}/{measure} by {by}");
+        let mut blocks = vec![Block::Text(summary(&group, kind))];
         let caption = format!("{suite}/{measure} by {by}, the worst first");
         let table = Block::Table(rates::table(&caption, &capital(by), &group, |metric| {
             Cell::from(metric.scope.is.clone().unwrap_or_default())
@@ -45,8 +45,20 @@ pub(super) fn divided<'a>(metrics: impl Iterator<Item = &'a Metric>, id: &str) -
         } else {
             blocks.push(table);
         }
+        // What an audit is about is open; how good each part is can be looked up.
+        if is_rate(kind) {
+            all.push(Block::Heading(title));
+            all.extend(blocks);
+        } else {
+            all.push(Block::Fold(Fold { title, open: false, blocks }));
+        }
     }
-    blocks
+    all
+}
+
+/// Whether it is a rate that an audit is about.
+fn is_rate(kind: MetricKind) -> bool {
+    matches!(kind, MetricKind::Flagged | MetricKind::Asked | MetricKind::CpScore)
 }
 
 /// How bad the subject's value is; what was not measured comes last.

@@ -7,6 +7,7 @@ use crate::{
         page::{Cell, Row, Table},
         words::{self, Effect},
     },
+    stats::discordant_odds_ratio,
 };
 
 /// Value of the subject, of the baseline, and their difference, a row for each metric; `name` says what stands first.
@@ -67,9 +68,9 @@ pub(super) fn sides(caption: &str, metrics: &[&Metric]) -> Option<Table> {
         "Measure",
         "#Hit for subject only",
         "#Hit for baseline only",
-        "#Odds of the two",
+        "#Odds ratio",
         "#Corrected for the detector",
-        "#If missing were good to bad",
+        "#If all missing were good, or bad",
         "#Resilience",
     ];
     let mut table = Table::new(caption, &columns);
@@ -77,12 +78,8 @@ pub(super) fn sides(caption: &str, metrics: &[&Metric]) -> Option<Table> {
         let mut cells = vec![Cell::from(words::metric(metric))];
         match metric.paired.as_ref().and_then(|paired| paired.discordant) {
             Some(Discordant { only_subject, only_baseline }) => {
-                let odds = if only_baseline > 0 {
-                    format::value(only_subject as f64 / only_baseline as f64, crate::document::Unit::Score)
-                } else {
-                    "none to divide by".to_owned()
-                };
-                cells.extend([format::count(only_subject), format::count(only_baseline), odds].map(Cell::from));
+                cells.extend([format::count(only_subject), format::count(only_baseline)].map(Cell::from));
+                cells.push(odds(only_subject, only_baseline));
             }
             None => cells.extend([Cell::default(), Cell::default(), Cell::default()]),
         }
@@ -121,4 +118,13 @@ pub(super) fn sides(caption: &str, metrics: &[&Metric]) -> Option<Table> {
         }
     }
     (!table.rows.is_empty()).then(|| table.without_empty_columns())
+}
+
+/// Odds ratio of pairs that disagree, with its exact interval.
+fn odds(only_subject: u64, only_baseline: u64) -> Cell {
+    let counts = (u32::try_from(only_subject), u32::try_from(only_baseline));
+    let (Ok(subject), Ok(baseline)) = counts else { return Cell::default() };
+    let Ok(odds) = discordant_odds_ratio(subject, baseline) else { return Cell::from("no pair disagrees") };
+    let number = |value: Option<f64>| value.map_or("unbounded".to_owned(), format::ratio);
+    Cell::with_under(number(odds.ratio), format!("{} to {}", number(Some(odds.low)), number(odds.high)))
 }

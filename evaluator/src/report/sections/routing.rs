@@ -2,11 +2,11 @@
 
 use super::{Context, grouped, is_routing, nothing, parts};
 use crate::{
-    document::{Audit, ConfidenceInterval, Sample, Status},
+    document::{Audit, ConfidenceInterval, MetricKind, Sample, Status},
     report::{
         format,
         page::{Block, Cell, Row, Table},
-        words::{BASELINE, SUBJECT},
+        words::{self, BASELINE, SUBJECT},
     },
     stats::wilson_interval,
 };
@@ -56,7 +56,9 @@ fn margins(context: &Context<'_>) -> Option<Table> {
         "Hits of the subject by how clear its router was (quarters of the margin over the second choice)",
         &["Suite and measure", "#Margin", "#Pictures", "#Hits", "#Rate", "#Baseline's hits on the same"],
     );
-    for ((suite, measure), mut routed) in grouped(routed(context.samples), |routed| (routed.suite, routed.measure)) {
+    for ((suite, measure), mut routed) in
+        grouped(routed(context.audit, context.samples), |routed| (routed.suite, routed.measure))
+    {
         routed.sort_by(|a, b| a.margin.total_cmp(&b.margin));
         if routed.len() < QUARTERS {
             continue;
@@ -105,7 +107,7 @@ struct RoutedHit<'a> {
     baseline: Option<bool>,
 }
 
-fn routed(samples: &[Sample]) -> Vec<RoutedHit<'_>> {
+fn routed<'a>(audit: &Audit, samples: &'a [Sample]) -> Vec<RoutedHit<'a>> {
     let mut all = Vec::new();
     for sample in samples {
         let Some(subject) = sample.arms.get(SUBJECT).filter(|outcome| outcome.status == Status::Scored) else {
@@ -113,7 +115,9 @@ fn routed(samples: &[Sample]) -> Vec<RoutedHit<'_>> {
         };
         let Some(margin) = subject.margin else { continue };
         for (measure, seen) in &subject.seen {
-            let Some(hit) = seen.hit else { continue };
+            let kind = words::kind_of(audit, &sample.suite, measure);
+            let is_rate = matches!(kind, Some(MetricKind::Flagged | MetricKind::Asked));
+            let Some(hit) = seen.hit.filter(|_| is_rate) else { continue };
             let baseline = sample.arms.get(BASELINE).and_then(|outcome| outcome.seen.get(measure)?.hit);
             all.push(RoutedHit { suite: &sample.suite, measure, margin, hit, baseline });
         }

@@ -2,7 +2,7 @@
 
 use super::Context;
 use crate::{
-    document::{Audit, Better, Outcome, Sample, Status},
+    document::{Audit, Better, MetricKind, Outcome, Sample, Status},
     report::{
         Sensitivity, format,
         page::{Block, Cell, Fold, Picture, Table, Tone},
@@ -30,13 +30,13 @@ impl Change {
 
     fn title(self, compared: bool) -> &'static str {
         match (self, compared) {
-            (Change::Worse, _) => "Became worse: good for the baseline, bad for the subject",
-            (Change::Better, _) => "Became better: bad for the baseline, good for the subject",
+            (Change::Worse, _) => "Became worse in a measure: good for the baseline, bad for the subject",
+            (Change::Better, _) => "Became better: bad for the baseline, good for the subject, and worse in nothing",
             (Change::Missing, _) => "Missing: an error, not scored, skipped or not drawn",
-            (Change::Bad, true) => "Bad for both",
-            (Change::Good, true) => "Good for both",
-            (Change::Bad, false) => "Bad",
-            (Change::Good, false) => "Good",
+            (Change::Bad, true) => "Bad in a measure for both",
+            (Change::Good, true) => "Good in every measure for both",
+            (Change::Bad, false) => "Bad in a measure",
+            (Change::Good, false) => "Good in every measure",
         }
     }
 }
@@ -222,18 +222,20 @@ fn outcome_cell(context: &Context<'_>, sample: &Sample, arm: &str, outcome: &Out
         let under = outcome.reason.clone().unwrap_or_default();
         return Cell { pictures, ..Cell::with_under(words::status(outcome.status), under).toned(Tone::Open) };
     }
-    let (mut said, mut under, mut bad) = (Vec::new(), Vec::new(), false);
+    let (mut lines, mut under) = (Vec::new(), Vec::new());
     for (measure, seen) in &outcome.seen {
         let value = seen.value.map(|value| format!(" {}", format::decimal(value, 2))).unwrap_or_default();
         match seen.hit {
             Some(hit) => {
-                let sign = if hit == (words::direction(context.audit, sample, measure) == Better::Lower) {
-                    '✕'
-                } else {
-                    '✓'
-                };
-                bad |= sign == '✕';
-                said.push(format!("{sign} {measure}: {}{value}", if hit { "hit" } else { "no hit" }));
+                let is_bad = hit == (words::direction(context.audit, sample, measure) == Better::Lower);
+                let is_degenerate =
+                    words::kind_of(context.audit, &sample.suite, measure) == Some(MetricKind::Degenerate);
+                let (sign, tone) = if is_bad { ('✕', Tone::Bad) } else { ('✓', Tone::Plain) };
+                // That a picture is one goes without saying.
+                if is_bad || !is_degenerate {
+                    let hit = if hit { "hit" } else { "no hit" };
+                    lines.push((format!("{sign}\u{a0}{measure}: {hit}{value}"), tone));
+                }
             }
             None => under.push(format!("{measure}{value}")),
         }
@@ -246,8 +248,7 @@ fn outcome_cell(context: &Context<'_>, sample: &Sample, arm: &str, outcome: &Out
             outcome.margin.map(|margin| format!(", margin {}", format::decimal(margin, 3))).unwrap_or_default();
         under.push(format!("expert {expert}{margin}"));
     }
-    let tone = if bad { Tone::Bad } else { Tone::Plain };
-    Cell { pictures, ..Cell::with_under(said.join("; "), under.join("; ")).toned(tone) }
+    Cell { pictures, lines, under: under.join("; "), ..Cell::default() }
 }
 
 fn shortened(prompt: &str) -> String {
