@@ -94,8 +94,31 @@ pub(super) struct Table {
     pub columns: Vec<Column>,
     /// Its rows.
     pub rows: Vec<Row>,
-    /// Whether cells are shaded by their numbers.
-    pub matrix: bool,
+    /// How it looks.
+    pub layout: Layout,
+}
+
+/// How a table looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Layout {
+    /// As most.
+    #[default]
+    Plain,
+    /// Cells are shaded by their numbers.
+    Matrix,
+    /// Cells hold pictures.
+    Pictures,
+}
+
+impl Layout {
+    /// The class of the style sheet.
+    pub fn class(self) -> &'static str {
+        match self {
+            Layout::Plain => "",
+            Layout::Matrix => " matrix",
+            Layout::Pictures => " pictures",
+        }
+    }
 }
 
 /// Head of a column.

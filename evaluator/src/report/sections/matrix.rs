@@ -5,7 +5,7 @@ use crate::{
     document::{Audit, Confusion},
     report::{
         format,
-        page::{Block, Cell, Fold, Row, Table},
+        page::{Block, Cell, Column, Fold, Layout, Row, Table},
         words::{BASELINE, SUBJECT},
     },
 };
@@ -89,8 +89,8 @@ fn turned(suite: &str, measure: &str, baseline: Option<&Confusion>, subject: &Co
 /// The counts, shaded by their share of the row.
 fn matrix(confusion: &Confusion) -> Table {
     let mut table = Table::new(format!("{}: asked (rows) and seen (columns), pictures", confusion.arm), &["Asked"]);
-    table.matrix = true;
-    let number = |class: &String| crate::report::page::Column { name: class.clone(), number: true };
+    table.layout = Layout::Matrix;
+    let number = |class: &String| Column { name: class.clone(), number: true };
     table.columns.extend(confusion.classes.iter().map(number));
     for (index, (class, counts)) in confusion.classes.iter().zip(&confusion.counts).enumerate() {
         let all: u64 = counts.iter().sum();

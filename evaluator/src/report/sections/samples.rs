@@ -5,7 +5,7 @@ use crate::{
     document::{Audit, Better, MetricKind, Outcome, Sample, Status},
     report::{
         Sensitivity, format,
-        page::{Block, Cell, Fold, Picture, Table, Tone},
+        page::{Block, Cell, Fold, Layout, Picture, Row, Table, Tone},
         words::{self, BASELINE, SUBJECT},
     },
 };
@@ -114,7 +114,8 @@ pub(super) fn blocks(context: &Context<'_>) -> Vec<Block> {
             } else {
                 format!("{suite}: all {}", format::count(all as u64))
             };
-            let mut table = Table::new(caption, &["Sample", "Prompt", "Baseline", "Subject"]);
+            let mut table = Table::new(caption, &["Prompt and sample", "Baseline", "Subject"]);
+            table.layout = Layout::Pictures;
             table.rows.extend(judged.iter().map(|judged| row(context, judged.sample)));
             let blocks_of = vec![Block::Table(table.without_empty_columns())];
             blocks.push(Block::Fold(Fold { title, open, blocks: blocks_of }));
@@ -185,31 +186,23 @@ fn judge<'a>(audit: &Audit, sample: &'a Sample) -> Judged<'a> {
     Judged { sample, change, distance }
 }
 
-fn row(context: &Context<'_>, sample: &Sample) -> crate::report::page::Row {
-    let place = format!(
-        "row {}, picture {}; seed {}; guidance {}",
-        sample.row,
-        sample.image,
-        sample.seed,
-        format::decimal(sample.guidance, 1)
-    );
-    let groups: Vec<String> = sample
-        .groups
-        .iter()
-        .filter(|(_, of)| !of.is_empty())
-        .map(|(by, of)| format!("{by}: {}", of.join(", ")))
-        .collect();
-    let prompt = match &sample.prompt {
-        Some(prompt) if !is_restricted(context.audit, sample) => Cell::with_under(shortened(prompt), groups.join("; ")),
-        _ => {
-            Cell { under: groups.join("; "), ..Cell::code(format!("sha256 {}", format::short(&sample.prompt_sha256))) }
-        }
-    };
-    let mut cells = vec![Cell { under: place, ..Cell::code(format::short(&sample.id)) }, prompt];
+fn row(context: &Context<'_>, sample: &Sample) -> Row {
+    let groups =
+        sample.groups.iter().filter(|(_, of)| !of.is_empty()).map(|(by, of)| format!("{by}: {}", of.join(", ")));
+    let place = [
+        format!("sample {}", format::short(&sample.id)),
+        format!("row {}, picture {}", sample.row, sample.image),
+        format!("seed {}, guidance {}", sample.seed, format::decimal(sample.guidance, 1)),
+    ];
+    let under = groups.chain(place).collect::<Vec<_>>().join("; ");
+    let mut cells = vec![match &sample.prompt {
+        Some(prompt) if !is_restricted(context.audit, sample) => Cell::with_under(shortened(prompt), under),
+        _ => Cell { under, ..Cell::code(format!("sha256 {}", format::short(&sample.prompt_sha256))) },
+    }];
     for arm in [BASELINE, SUBJECT] {
         cells.push(sample.arms.get(arm).map(|outcome| outcome_cell(context, sample, arm, outcome)).unwrap_or_default());
     }
-    crate::report::page::Row { cells, grey: false }
+    Row { cells, grey: false }
 }
 
 /// A model's picture and what was seen in it.
