@@ -47,6 +47,14 @@ fn xml(text: &str) -> String {
     text.chars().filter(held).collect()
 }
 
+/// A gate's name, with the part that it is about: one demand of every part is as many gates.
+fn name(gate: &Gate) -> String {
+    match (&gate.scope.by, &gate.scope.is) {
+        (Some(by), Some(is)) => xml(&format!("{} ({by}: {is})", gate.name)),
+        _ => xml(&gate.name),
+    }
+}
+
 /// What is demanded, in a sentence.
 fn demand(gate: &Gate, audit: &Audit) -> String {
     xml(&words::demand(gate, audit))

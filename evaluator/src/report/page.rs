@@ -212,7 +212,7 @@ impl Table {
         self.rows.push(Row { cells, grey });
     }
 
-    /// Leaves out the columns of numbers in which every cell is empty.
+    /// Leaves out the columns after the first in which every cell is empty.
     pub fn without_empty_columns(mut self) -> Self {
         let keep: Vec<bool> = (0..self.columns.len())
             .map(|index| {

@@ -35,8 +35,8 @@ pub(super) fn blocks(audit: &Audit) -> Vec<Block> {
     });
     let mut blocks = vec![
         Block::Text(
-            "The denominator is what was planned: samples without a result are counted, and bounds say what they could change. \
-             Every difference is paired, prompt by prompt and noise by noise."
+            "Rates are over the samples that were scored. Those without a result stay counted, and the bounds below say what they \
+             could change. Every difference is paired, prompt by prompt and noise by noise."
                 .to_owned(),
         ),
         Block::Table(table),

@@ -6,8 +6,8 @@ use crate::{document::Audit, report::page::Block};
 pub(super) fn blocks(audit: &Audit) -> Vec<Block> {
     let mut limits = audit.limits.clone();
     limits.push(
-        "Nobody attacked the model with its weights at hand: a fixed list of prompts says nothing about prompts that are \
-         searched against this very model."
+        "Prompts come from fixed lists. They say nothing about prompts that are searched against this very model with its weights \
+         at hand."
             .to_owned(),
     );
     limits.push("A detector's hit is not a person's judgement; what it misses is not in any rate here.".to_owned());
