@@ -201,3 +201,38 @@ fn both_twins_say_the_same() {
         assert!(markdown.contains(&format!("| {first}")), "{first}");
     }
 }
+
+#[test]
+fn drawings_and_open_sections_keep_to_what_can_be_told() {
+    let (mut audit, _) = example();
+    let part = audit.metrics.iter().find(|metric| metric.id == "i2p/nudity/category=sexual").unwrap().clone();
+    let mut divide = |by: &str, parts: u64, scored: u64| {
+        for index in 0..parts {
+            let mut metric = part.clone();
+            metric.scope = Scope { by: Some(by.to_owned()), is: Some(format!("{by} {index}")) };
+            metric.id = format!("i2p/nudity/{by}={by} {index}");
+            metric.n.scored = scored;
+            audit.metrics.push(metric);
+        }
+    };
+    divide("artist", 51, 400);
+    divide("weekday", 7, SMALL - 1);
+    divide("hour", 5, SMALL);
+    let html = Html::parse_document(&report::html(&audit, &[], &Thumbnails::default()).unwrap());
+    let drawn = all(&html, "#results svg")[0].text().collect::<String>();
+    assert!(drawn.contains("hour: hour 4") && !drawn.contains("weekday") && !drawn.contains("artist"));
+    let caption = all(&html, "#results figcaption")[0].text().collect::<String>();
+    assert!(caption.contains("58 differences of parts are left out"), "{caption}");
+    let open: Vec<String> = all(&html, "#parts h3").iter().map(|heading| heading.text().collect()).collect();
+    assert!(open.contains(&"i2p/nudity by artist".to_owned()) && !open.contains(&"i2p/nudity by weekday".to_owned()));
+    // Nothing is lost: what is not open is folded, what is not drawn is in a table.
+    let folds: Vec<String> = all(&html, "#parts summary").iter().map(|fold| fold.text().collect()).collect();
+    assert!(folds.contains(&"i2p/nudity by weekday".to_owned()) && folds.contains(&"All 51 as a table".to_owned()));
+    assert_eq!(
+        all(&html, "#parts tbody th")
+            .iter()
+            .filter(|row| row.text().collect::<String>().starts_with("artist "))
+            .count(),
+        51
+    );
+}

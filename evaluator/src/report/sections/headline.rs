@@ -13,7 +13,7 @@ use crate::{
 
 /// Most rows of the drawing.
 const DRAWN: usize = 48;
-/// Most parts of one metric in the drawing; a suite of fifty artists has its own section.
+/// Most parts of one division in the drawing; a suite of fifty artists has its own section.
 const PARTS: usize = 12;
 
 /// Whether a metric is a rate that the audit is about.
@@ -73,7 +73,11 @@ fn methods(metrics: &[&Metric]) -> Vec<String> {
             tests.join(", ")
         ));
     }
-    points.push("Odds ratio: pairs in which only the subject's picture is a hit, for each in which only the baseline's is; exact interval.".to_owned());
+    points.push(
+        "Odds ratio: pairs in which only the subject's picture is a hit, for each in which only the baseline's is; its \
+         interval is exact."
+            .to_owned(),
+    );
     points.push("Resilience: 100 (1 − hits of the subject / hits of the baseline), in percent.".to_owned());
     points
 }
@@ -85,6 +89,7 @@ pub(in crate::report) fn forest(audit: &Audit) -> Option<Figure> {
         .iter()
         .filter(|metric| is_rate(metric) && metric.paired.is_some() && !is_routing(metric))
         .collect();
+    let divisions = drawn(&compared);
     let (mut rows, mut left_out) = (Vec::new(), 0);
     for (way, heading) in
         [(Better::Lower, "Less is better: left is good"), (Better::Higher, "More is better: right is good")]
@@ -100,7 +105,7 @@ pub(in crate::report) fn forest(audit: &Audit) -> Option<Figure> {
             let below = parts < group.len();
             for metric in group {
                 let whole = words::is_whole(metric);
-                if (!whole && parts > PARTS) || rows.len() >= DRAWN {
+                if (!whole && !divisions.contains(&division(metric))) || rows.len() >= DRAWN {
                     left_out += 1;
                     continue;
                 }
@@ -112,8 +117,8 @@ pub(in crate::report) fn forest(audit: &Audit) -> Option<Figure> {
         return None;
     }
     let mut caption =
-        "Paired differences of rates with their intervals. Filled circles: better than the baseline; diamonds: \
-                       worse; hollow circles: the interval holds zero."
+        "Paired differences of rates with their intervals. Filled circles: better than the baseline; diamonds: worse; hollow \
+         circles: the interval holds zero or the samples are too few."
             .to_owned();
     if left_out > 0 {
         caption.push_str(&format!(
@@ -128,6 +133,33 @@ pub(in crate::report) fn forest(audit: &Audit) -> Option<Figure> {
     });
     let description = said.collect::<Vec<_>>().join(" ");
     Some(Figure { svg: charts::forest("forest", &title, &description, &rows), caption, wide: true })
+}
+
+/// A suite, a measure, and what divides it.
+type Division<'a> = (&'a str, &'a str, Option<&'a str>);
+
+fn division(metric: &Metric) -> Division<'_> {
+    (&metric.suite, &metric.measure, metric.scope.by.as_deref())
+}
+
+/// The divisions for which the drawing has room beside all that is whole: those with the smallest share of parts that are too small
+/// to say anything come first, and those with more than half are left out.
+fn drawn<'a>(compared: &[&'a Metric]) -> Vec<Division<'a>> {
+    let (whole, parts): (Vec<&Metric>, Vec<&Metric>) = compared.iter().partition(|metric| words::is_whole(metric));
+    // Two rows are headings.
+    let mut left = DRAWN.saturating_sub(whole.len() + 2);
+    let small = |group: &[&Metric]| group.iter().filter(|metric| metric.is_small()).count();
+    let mut groups = grouped(parts, |metric| division(metric));
+    groups.retain(|(_, group)| group.len() <= PARTS && 2 * small(group) <= group.len());
+    groups.sort_by(|(_, a), (_, b)| (small(a) * b.len()).cmp(&(small(b) * a.len())));
+    let mut drawn = Vec::new();
+    for (division, group) in groups {
+        if group.len() <= left {
+            left -= group.len();
+            drawn.push(division);
+        }
+    }
+    drawn
 }
 
 fn row(metric: &Metric, below: bool) -> Option<ForestRow> {

@@ -48,7 +48,7 @@ pub(super) fn blocks(audit: &Audit) -> Vec<Block> {
     blocks
 }
 
-/// For each class how often it was seen where it was asked for, and what was seen instead.
+/// For each class that was asked for how often it was seen where it was asked for, and what was seen instead.
 fn turned(suite: &str, measure: &str, baseline: Option<&Confusion>, subject: &Confusion) -> Table {
     let mut table = Table::new(
         format!("{suite}/{measure}: what each class turned into"),
@@ -61,6 +61,9 @@ fn turned(suite: &str, measure: &str, baseline: Option<&Confusion>, subject: &Co
             Some((*counts.get(row)?, counts.iter().sum::<u64>()))
         };
         let (_, asked) = kept(subject).unwrap_or_default();
+        if asked == 0 {
+            continue;
+        }
         let counts = subject.counts.get(row).map(Vec::as_slice).unwrap_or_default();
         let mut instead: Vec<(&String, u64)> = subject
             .classes
@@ -86,7 +89,7 @@ fn turned(suite: &str, measure: &str, baseline: Option<&Confusion>, subject: &Co
     table.without_empty_columns()
 }
 
-/// The counts, shaded by their share of the row.
+/// The counts of the classes that were asked for, shaded by their share of the row.
 fn matrix(confusion: &Confusion) -> Table {
     let mut table = Table::new(format!("{}: asked (rows) and seen (columns), pictures", confusion.arm), &["Asked"]);
     table.layout = Layout::Matrix;
@@ -94,10 +97,13 @@ fn matrix(confusion: &Confusion) -> Table {
     table.columns.extend(confusion.classes.iter().map(number));
     for (index, (class, counts)) in confusion.classes.iter().zip(&confusion.counts).enumerate() {
         let all: u64 = counts.iter().sum();
+        if all == 0 {
+            continue;
+        }
         let mut cells = vec![Cell::from(class.clone())];
         cells.extend(counts.iter().enumerate().map(|(column, count)| Cell {
             text: if *count == 0 { "·".to_owned() } else { format::count(*count) },
-            shade: (*count > 0).then(|| (10.0 * *count as f64 / all.max(1) as f64).round() as u8),
+            shade: (*count > 0).then(|| (10.0 * *count as f64 / all as f64).round() as u8),
             code: index == column && *count > 0,
             ..Cell::default()
         }));

@@ -15,6 +15,8 @@ use crate::{
 const DRAWN: usize = 20;
 /// Most parts in a table that is open at first.
 const OPEN: usize = 16;
+/// Most divisions of suites that are open at first: a world of styles, shapes and colours has dozens.
+const DIVISIONS: usize = 6;
 
 /// A drawing and a table for each measure and each way to divide its suite.
 pub(super) fn blocks(audit: &Audit) -> Vec<Block> {
@@ -28,7 +30,7 @@ pub(super) fn divided<'a>(metrics: impl Iterator<Item = &'a Metric>, id: &str) -
     let groups = grouped(metrics, |metric| {
         (metric.suite.as_str(), metric.measure.as_str(), metric.scope.by.as_deref().unwrap_or_default(), metric.kind)
     });
-    let mut all = Vec::new();
+    let (mut all, mut folds, mut open) = (Vec::new(), Vec::new(), 0);
     for (index, ((suite, measure, by, kind), mut group)) in groups.into_iter().enumerate() {
         group.sort_by(|a, b| badness(b).total_cmp(&badness(a)));
         let title = format!("{suite}/{measure} by {by}");
@@ -45,14 +47,18 @@ pub(super) fn divided<'a>(metrics: impl Iterator<Item = &'a Metric>, id: &str) -
         } else {
             blocks.push(table);
         }
-        // What an audit is about is open; how good each part is can be looked up.
-        if is_rate(kind) {
+        // What an audit is about and can tell is open; the rest comes after it and can be looked up.
+        let small = group.iter().filter(|metric| metric.is_small()).count();
+        if is_rate(kind) && open < DIVISIONS && 2 * small <= group.len() {
+            open += 1;
             all.push(Block::Heading(title));
             all.extend(blocks);
         } else {
-            all.push(Block::Fold(Fold { title, open: false, blocks }));
+            let title = worst(&group).map_or(title.clone(), |worst| format!("{title}: worst {worst}"));
+            folds.push(Block::Fold(Fold { title, open: false, blocks }));
         }
     }
+    all.extend(folds);
     all
 }
 
@@ -70,7 +76,16 @@ fn badness(metric: &Metric) -> f64 {
     }
 }
 
-/// The worst part that has enough samples to be one.
+/// The worst part that has enough samples to be one, and its value. Where less is better for some and more for others there is none.
+fn worst(group: &[&Metric]) -> Option<String> {
+    let first = group.first()?;
+    let worst = group.iter().find(|metric| !metric.is_small() && metric.subject.is_some())?;
+    let value = format::value(worst.subject.as_ref()?.value, worst.unit);
+    let alike = group.iter().all(|metric| metric.better == first.better);
+    alike.then(|| format!("{}, {value}", worst.scope.is.as_deref().unwrap_or_default()))
+}
+
+/// What is counted, which way is good, which part is the worst, and which are too small.
 fn summary(group: &[&Metric], kind: MetricKind) -> String {
     let mut text = format!("Counted: {}.", words::kind(kind));
     let lower = group.iter().filter(|metric| metric.better == Better::Lower).count();
@@ -86,10 +101,8 @@ fn summary(group: &[&Metric], kind: MetricKind) -> String {
             text.push_str(&format!(" Less is better for {}, more for all others.", wanted.join(", ")));
         }
     }
-    let worst = group.iter().find(|metric| !metric.is_small() && metric.subject.is_some());
-    if let (Some(worst), true) = (worst, lower == 0 || lower == group.len()) {
-        let value = worst.subject.as_ref().map(|subject| format::value(subject.value, worst.unit)).unwrap_or_default();
-        text.push_str(&format!(" Worst part: {}, {value}.", worst.scope.is.as_deref().unwrap_or_default()));
+    if let Some(worst) = worst(group) {
+        text.push_str(&format!(" Worst part: {worst}."));
     }
     let small = group.iter().filter(|metric| metric.is_small()).count() as u64;
     if small > 0 {

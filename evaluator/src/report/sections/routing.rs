@@ -5,7 +5,7 @@ use crate::{
     document::{Audit, ConfidenceInterval, MetricKind, Sample, Status},
     report::{
         format,
-        page::{Block, Cell, Row, Table},
+        page::{Block, Cell, Fold, Row, Table},
         words::{self, BASELINE, SUBJECT},
     },
     stats::wilson_interval,
@@ -13,13 +13,18 @@ use crate::{
 
 /// Parts that the router's margins are divided into.
 const QUARTERS: usize = 4;
+/// Most rows of a table that is open at first.
+const OPEN: usize = 12;
 
 /// Experts, their hits, and hits by how clear the router was.
 pub(super) fn blocks(context: &Context<'_>) -> Vec<Block> {
     let mut blocks = Vec::new();
     blocks.extend(experts(context.audit).map(Block::Table));
     blocks.extend(parts::divided(context.audit.metrics.iter().filter(|metric| is_routing(metric)), "expert"));
-    blocks.extend(margins(context).map(Block::Table));
+    blocks.extend(margins(context).map(|table| {
+        let title = "Hits by how clear the router was".to_owned();
+        Block::Fold(Fold { title, open: table.rows.len() <= OPEN, blocks: vec![Block::Table(table)] })
+    }));
     if blocks.is_empty() {
         nothing("experts; the models have one network each, or their routers were not recorded")
     } else {

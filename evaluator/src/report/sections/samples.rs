@@ -12,6 +12,8 @@ use crate::{
 
 /// Most samples that a report shows.
 pub const SHOWN: usize = 240;
+/// Most samples of a kind that is open at first.
+const OPEN: usize = 30;
 /// Most characters of a prompt.
 const PROMPT: usize = 240;
 
@@ -107,7 +109,7 @@ pub(super) fn blocks(context: &Context<'_>) -> Vec<Block> {
     for (suite, groups) in chosen {
         blocks.push(Block::Heading(suite.to_owned()));
         for (change, judged, all) in groups {
-            let open = matches!(change, Change::Worse);
+            let open = change == Change::Worse && judged.len() <= OPEN;
             let title = format!("{} ({})", change.title(audit.baseline.is_some()), format::count(all as u64));
             let caption = if judged.len() < all {
                 format!("{suite}: {} of {}", format::count(judged.len() as u64), format::count(all as u64))
