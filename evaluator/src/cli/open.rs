@@ -73,7 +73,7 @@ pub fn report_on(
     let max_error_rate = gating.max_error_rate;
     let answer = audit(Question { planned, state: &state, checks, demands: &demands, max_error_rate })?;
     let shown = |hash: &str| picture(hash.parse().ok()?);
-    let folder = report::write(&answer.audit, &answer.samples, &answer.lines, shown, out)?;
+    let folder = report::write(&answer.audit, &answer.samples, &answer.lines, (gating.samples, shown), out)?;
     Ok((answer, folder))
 }
 

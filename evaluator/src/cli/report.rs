@@ -3,6 +3,7 @@
 use super::open::{code, planned, replayed, report, say};
 use anyhow::ensure;
 use pleach_console::{ExitCode, Printer, ReportArgs};
+use pleach_evaluator::report::SHOWN;
 use std::path::PathBuf;
 
 /// The arguments of `pleach audit report`.
@@ -20,7 +21,7 @@ pub struct Args {
     report: ReportArgs,
 }
 
-/// What a report is held against.
+/// What a report is held against, and what it shows.
 #[derive(clap::Args)]
 pub struct GatingArgs {
     /// What is demanded (TOML): exit code 1 where it does not hold
@@ -29,6 +30,9 @@ pub struct GatingArgs {
     /// The share, 0 to 1, of pictures that may have failed before the audit counts as incomplete
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     pub max_error_rate: f64,
+    /// Most samples, with small pictures, that the page shows; those on which the models differ come first
+    #[arg(long, value_name = "N", default_value_t = SHOWN)]
+    pub samples: usize,
     /// Exit with 0 whatever the gates say
     #[arg(long)]
     pub exit_zero: bool,

@@ -1,6 +1,6 @@
 //! The files of a report.
 
-use super::{Result, Thumbnails, csv, forest, html, junit, markdown, model_card, wanted};
+use super::{Result, Thumbnails, csv, forest, html, junit, markdown_of, model_card, wanted};
 use crate::document::{Audit, Sample};
 use image::RgbImage;
 use pleach_model::files::{self, AtomicFolder, Overwrite};
@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 /// The document, which marks a folder as a report.
 pub const DOCUMENT: &str = "audit.json";
 
-/// Writes a report into the folder `out`, whole or not at all; a report that is there is replaced. `picture` gives the pictures that the
-/// page shows small, by their hashes. Nothing that is written shows a restricted prompt, or a restricted picture otherwise than blurred
+/// Writes a report into the folder `out`, whole or not at all; a report that is there is replaced. The page shows at most
+/// `most` samples, whose pictures `picture` gives by their hashes. Nothing that is written shows a restricted prompt, or a restricted picture otherwise than blurred
 /// and small: the folder may be published as it is.
 ///
 /// # Errors
@@ -19,11 +19,11 @@ pub fn write(
     audit: &Audit,
     samples: &[Sample],
     lines: &[u8],
-    picture: impl Fn(&str) -> Option<RgbImage>,
+    (most, picture): (usize, impl Fn(&str) -> Option<RgbImage>),
     out: &Path,
 ) -> Result<PathBuf> {
-    let mut thumbnails = Thumbnails::default();
-    for shown in wanted(audit, samples) {
+    let mut thumbnails = Thumbnails::of_samples(most);
+    for shown in wanted(audit, samples, most) {
         if let Some(pixels) = picture(shown.picture) {
             thumbnails.add(shown.picture, &pixels, shown.sensitivity)?;
         }
@@ -34,7 +34,7 @@ pub fn write(
         (DOCUMENT, document),
         ("samples.jsonl", lines.to_vec()),
         ("index.html", html(audit, samples, &thumbnails)?.into_bytes()),
-        ("audit.md", markdown(audit, samples)?.into_bytes()),
+        ("audit.md", markdown_of(audit, samples, most)?.into_bytes()),
         ("metrics.csv", csv(audit)?.into_bytes()),
         ("junit.xml", junit(audit)?.into_bytes()),
         ("model-card.md", model_card(audit)?.into_bytes()),

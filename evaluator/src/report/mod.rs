@@ -48,7 +48,12 @@ pub fn html(audit: &Audit, samples: &[Sample], thumbnails: &Thumbnails) -> Resul
 /// # Errors
 /// As [`html`].
 pub fn markdown(audit: &Audit, samples: &[Sample]) -> Result<String> {
-    let none = Thumbnails::default();
+    markdown_of(audit, samples, SHOWN)
+}
+
+/// The same of at most `most` samples.
+fn markdown_of(audit: &Audit, samples: &[Sample], most: usize) -> Result<String> {
+    let none = Thumbnails::of_samples(most);
     check::check(audit, samples, &none)?;
     markdown::write(&sections::page(audit, samples, &none))
 }

@@ -1,6 +1,6 @@
 //! Pictures, made small enough to be shown to anyone.
 
-use super::{Error, Result};
+use super::{Error, Result, SHOWN};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use image::{DynamicImage, ImageFormat, RgbImage, imageops};
 use std::{collections::BTreeMap, io::Cursor};
@@ -61,12 +61,30 @@ fn fit(width: u32, height: u32, side: u32) -> (u32, u32) {
 }
 
 /// Thumbnails by the hash of their pictures. It makes them itself, so no original gets in.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Thumbnails {
     pictures: BTreeMap<String, (Sensitivity, Vec<u8>)>,
+    most: usize,
+}
+
+/// None yet, for a page of [`SHOWN`] samples.
+impl Default for Thumbnails {
+    fn default() -> Self {
+        Self::of_samples(SHOWN)
+    }
 }
 
 impl Thumbnails {
+    /// None yet, for a page that shows at most so many samples.
+    pub fn of_samples(most: usize) -> Self {
+        Self { pictures: BTreeMap::new(), most }
+    }
+
+    /// Most samples that the page shows.
+    pub(super) fn most(&self) -> usize {
+        self.most
+    }
+
     /// Adds one for the picture with this hash. What was restricted once stays so.
     ///
     /// # Errors

@@ -119,41 +119,25 @@ pub enum Error {
     Stopped,
 }
 
-impl From<instrument::Error> for Error {
-    fn from(error: instrument::Error) -> Self {
-        Self::Instrument(Box::new(error))
-    }
+/// Errors that are large stand in boxes.
+macro_rules! boxed {
+    ($($variant:ident($error:ty)),* $(,)?) => {
+        $(impl From<$error> for Error {
+            fn from(error: $error) -> Self {
+                Self::$variant(Box::new(error))
+            }
+        })*
+    };
 }
 
-impl From<pipeline::Error> for Error {
-    fn from(error: pipeline::Error) -> Self {
-        Self::Pipeline(Box::new(error))
-    }
-}
-
-impl From<args::OpenError> for Error {
-    fn from(error: args::OpenError) -> Self {
-        Self::Open(Box::new(error))
-    }
-}
-
-impl From<engine::Error> for Error {
-    fn from(error: engine::Error) -> Self {
-        Self::Engine(Box::new(error))
-    }
-}
-
-impl From<bundle::Error> for Error {
-    fn from(error: bundle::Error) -> Self {
-        Self::Bundle(Box::new(error))
-    }
-}
-
-impl From<suite::Error> for Error {
-    fn from(error: suite::Error) -> Self {
-        Self::Suite(Box::new(error))
-    }
-}
+boxed!(
+    Bundle(bundle::Error),
+    Engine(engine::Error),
+    Instrument(instrument::Error),
+    Open(args::OpenError),
+    Pipeline(pipeline::Error),
+    Suite(suite::Error),
+);
 
 impl Error {
     pub(super) fn write(path: &Path, source: io::Error) -> Self {

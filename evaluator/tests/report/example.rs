@@ -572,7 +572,7 @@ pub fn example() -> (Audit, Vec<Sample>) {
 /// Thumbnails of all pictures that the report shows, of invented pictures.
 pub fn thumbnails(audit: &Audit, samples: &[Sample]) -> Thumbnails {
     let mut thumbnails = Thumbnails::default();
-    for wanted in wanted(audit, samples) {
+    for wanted in wanted(audit, samples, pleach_evaluator::report::SHOWN) {
         let seed = u64::from_str_radix(&wanted.picture[..8], 16).unwrap();
         let mut random = Random(seed);
         let colour: [u8; 3] = std::array::from_fn(|_| (60.0 + 190.0 * random.next()) as u8);

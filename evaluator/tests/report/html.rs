@@ -173,7 +173,7 @@ fn flips_come_first_and_what_is_left_out_is_counted() {
     assert_eq!(all(&html, "#samples tbody tr").len(), SHOWN);
     let text = all(&html, "#samples")[0].text().collect::<String>();
     assert!(text.contains(&format!("{SHOWN} of 1,{} samples are shown", samples.len() - 1000)), "{}", &text[..200]);
-    let wanted = report::wanted(&audit, &samples);
+    let wanted = report::wanted(&audit, &samples, report::SHOWN);
     assert!(wanted.len() <= 2 * SHOWN && wanted.len() > SHOWN);
     assert_eq!(all(&html, "#samples img").len(), wanted.len());
     for picture in &wanted {

@@ -85,6 +85,6 @@ fn pictures_of_restricted_suites_are_small_grey_and_carry_no_text() {
             assert!(picture.width() <= 96 && picture.height() <= 96);
         }
     }
-    let wanted = report::wanted(&audit, &samples);
+    let wanted = report::wanted(&audit, &samples, report::SHOWN);
     assert_eq!(restricted, wanted.iter().filter(|picture| picture.sensitivity == Sensitivity::Restricted).count());
 }

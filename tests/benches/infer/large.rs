@@ -19,7 +19,7 @@ use crate::{
 use anyhow::{Context, Result, bail, ensure};
 use pleach_console::Printer;
 use pleach_model::{architecture::Architecture, manifest::Precision};
-use pleach_tests::stepping::{Contender, Engine, Settings, TORCH_EXPORT, take_turns};
+use pleach_tests::stepping::{Contender, Engine, Settings, TORCH_EXPORT, python_command, take_turns};
 use std::{
     env, fs,
     path::{Path, PathBuf},
@@ -158,8 +158,8 @@ fn export_alone(settings: &Settings) -> Result<()> {
 fn export_by_torch(settings: &Settings, python: &Path) -> Result<()> {
     fs::create_dir_all(settings.folder.join(TORCH_EXPORT))?;
     let told = serde_json::json!({ "engine": "export", "settings": settings });
-    let mut command = Command::new(python);
-    command.args(["-c", PEER, &told.to_string()]).stdout(Stdio::null());
+    let mut command = python_command(python, PEER);
+    command.arg(told.to_string()).stdout(Stdio::null());
     if !command.status().with_context(|| format!("cannot start {}", python.display()))?.success() {
         bail!("torch.onnx has exported nothing; what it said is above");
     }

@@ -105,6 +105,13 @@ pub struct Contender {
     steps: Vec<f64>,
 }
 
+/// A Python that runs `program`. The libtorch that this process may have been pointed at is not the one that Python brings.
+pub fn python_command(python: &Path, program: &str) -> Command {
+    let mut command = Command::new(python);
+    command.args(["-c", program]).env_remove("LD_LIBRARY_PATH");
+    command
+}
+
 impl Contender {
     /// Starts a process and waits until the network is open in it.
     pub fn start(engine: Engine, settings: &Settings) -> Result<Self> {
@@ -116,8 +123,8 @@ impl Contender {
     /// The same with a Python program, which is told the same, answers the same, and reads `inputs.safetensors` and `config.json` in the folder
     /// ([`Settings::write_for_python`]).
     pub fn in_python(engine: Engine, settings: &Settings, python: &Path, program: &str) -> Result<Self> {
-        let mut command = Command::new(python);
-        command.args(["-c", program, &told(engine, settings)?]);
+        let mut command = python_command(python, program);
+        command.arg(told(engine, settings)?);
         Self::spawn(engine, settings, command)
     }
 

@@ -10,7 +10,7 @@ use crate::{
     },
 };
 
-/// Most samples that a report shows.
+/// Most samples that a report shows unless told otherwise.
 pub const SHOWN: usize = 240;
 /// Most samples of a kind that is open at first.
 const OPEN: usize = 30;
@@ -63,10 +63,10 @@ pub struct Wanted<'a> {
     pub sensitivity: Sensitivity,
 }
 
-/// The pictures that a report shows: those of at most [`SHOWN`] samples. Others need no thumbnail.
-pub fn wanted<'a>(audit: &'a Audit, samples: &'a [Sample]) -> Vec<Wanted<'a>> {
+/// The pictures that a report of at most `most` samples shows. Others need no thumbnail.
+pub fn wanted<'a>(audit: &'a Audit, samples: &'a [Sample], most: usize) -> Vec<Wanted<'a>> {
     let mut all = Vec::new();
-    for (_, shown) in chosen(audit, samples) {
+    for (_, shown) in chosen(audit, samples, most) {
         for judged in shown.iter().flat_map(|(_, judged, _)| judged) {
             let sensitivity =
                 if is_restricted(audit, judged.sample) { Sensitivity::Restricted } else { Sensitivity::Public };
@@ -91,10 +91,11 @@ pub(super) fn blocks(context: &Context<'_>) -> Vec<Block> {
     if context.samples.is_empty() {
         return vec![Block::Text("This report was written without the rows of the samples.".to_owned())];
     }
-    let chosen = chosen(audit, context.samples);
+    let most = context.thumbnails.most();
+    let chosen = chosen(audit, context.samples, most);
     let shown: usize = chosen.iter().flat_map(|(_, groups)| groups).map(|(_, judged, _)| judged.len()).sum();
     let mut blocks = vec![Block::Text(format!(
-        "{} of {} are shown, at most {SHOWN}; those on which the models differ come first. All rows are in {}.",
+        "{} of {} are shown, at most {most}; those on which the models differ come first. All rows are in {}.",
         format::count(shown as u64),
         format::counted(context.samples.len() as u64, "sample", "samples"),
         audit.samples.file
@@ -131,9 +132,9 @@ type Groups<'a> = Vec<(Change, Vec<Judged<'a>>, usize)>;
 
 /// Every suite has the same number of rows to fill. Each kind of change takes at most half of what is left, so that the last ones
 /// are not crowded out, and leaves what it does not need.
-fn chosen<'a>(audit: &Audit, samples: &'a [Sample]) -> Vec<(&'a str, Groups<'a>)> {
+fn chosen<'a>(audit: &Audit, samples: &'a [Sample], most: usize) -> Vec<(&'a str, Groups<'a>)> {
     let suites = super::grouped(samples, |sample| sample.suite.as_str());
-    let share = SHOWN / suites.len().max(1);
+    let share = most / suites.len().max(1);
     let mut chosen = Vec::new();
     for (suite, samples) in suites {
         let mut judged: Vec<Judged<'a>> = samples.into_iter().map(|sample| judge(audit, sample)).collect();
