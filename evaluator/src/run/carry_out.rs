@@ -72,7 +72,7 @@ impl Watch for () {
 /// Carries a shard of a run out, as far as it is not done already.
 ///
 /// # Errors
-/// [`Error::Stopped`], and whatever keeps a picture from being drawn. The same call goes on.
+/// [`Error::Stopped`], [`Error::Unfinished`] where only looking was asked for and pictures are not drawn yet, and whatever keeps a picture from being drawn. The same call goes on.
 pub fn carry_out(
     run: &RunFolder,
     planned: &Planned,
@@ -80,6 +80,8 @@ pub fn carry_out(
     means: &Means<'_>,
     watch: &mut dyn Watch,
 ) -> Result<()> {
+    // Whoever carries a plan to another machine need not carry empty folders.
+    run.create()?;
     let path = run.journal(shard);
     let (journal, entries) = Journal::open(&path)?;
     let mut state = State::default();
@@ -100,7 +102,7 @@ pub fn carry_out(
     if means.stage != Some(Stage::Draw) {
         if !draws(planned, shard, &work.state).is_empty() {
             let reason = "pictures of this shard are not drawn yet: draw them first".to_owned();
-            return Err(Error::Shards { path, reason });
+            return Err(Error::Unfinished { path, reason });
         }
         work.look()?;
         work.append(&[Record::End { records: work.records }])?;

@@ -97,6 +97,14 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// Something else has to be done before.
+    #[error("{}: {reason}", path.display())]
+    Unfinished {
+        /// The run's folder, or a journal.
+        path: PathBuf,
+        /// What is left.
+        reason: String,
+    },
     /// Another process carries the same part of the run out.
     #[error("{} is being written by another process: wait for it, or stop it", path.display())]
     Busy {
@@ -147,23 +155,36 @@ impl Error {
     /// Whether a file is not what its hash, seal or plan says.
     pub fn is_integrity(&self) -> bool {
         match self {
-            Self::Changed { .. } | Self::Journal { .. } | Self::Shards { .. } | Self::Picture { .. } => true,
-            Self::Instrument(error) => error.is_integrity(),
+            Self::Changed { .. }
+            | Self::Journal { .. }
+            | Self::Shards { .. }
+            | Self::Picture { .. }
+            | Self::Json { .. } => true,
             Self::Bundle(error) => error.is_integrity(),
-            Self::Open(error) => matches!(&**error, args::OpenError::Bundle(error) if error.is_integrity()),
+            Self::Open(error) => match &**error {
+                args::OpenError::Bundle(error) => error.is_integrity(),
+                args::OpenError::Hub(error) => error.is_integrity(),
+            },
+            Self::Manifest(error) => error.is_integrity(),
             Self::Pipeline(error) => error.is_integrity(),
+            Self::Engine(error) => error.is_integrity(),
+            Self::Instrument(error) => error.is_integrity(),
             _ => false,
         }
     }
 
-    /// Whether the same command goes on later: it was stopped, or the disk is full.
+    /// Whether the same command goes on later: it was stopped, something else has to be done before, or the disk is full.
     pub fn is_resumable(&self) -> bool {
-        let full =
-            |source: &io::Error| matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
         match self {
-            Self::Stopped => true,
-            Self::File(files::Error::Write { source, .. } | files::Error::Folder { source, .. }) => full(source),
+            Self::Stopped | Self::Unfinished { .. } => true,
+            Self::File(error) => is_full(error),
             _ => false,
         }
     }
+}
+
+/// Whether there is no room for a file.
+pub fn is_full(error: &files::Error) -> bool {
+    let (files::Error::Write { source, .. } | files::Error::Folder { source, .. }) = error else { return false };
+    matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

@@ -1,17 +1,18 @@
 //! Runs of several machines, made one.
 
-use super::{Error, Planned, Result, RunFolder, State, missing_shards};
+use super::{Error, Planned, Result, RunFolder, Shard, State, journal::Entries, missing_shards};
 use pleach_model::files::{self, AtomicFolder, Overwrite, Sha256};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 /// Puts the shards of several runs of one plan together in the folder `out`, once it is proved that they are disjoint and complete.
 ///
 /// # Errors
-/// [`Error::Shards`] for other plans, for a shard that two runs hold, and for one that none holds; whatever is broken in a run.
+/// [`Error::Shards`] for other plans and for a shard that two runs hold, [`Error::Unfinished`] where one is missing or not done; whatever
+/// is broken in a run. Nothing is written then.
 pub fn merge(runs: &[RunFolder], out: &Path) -> Result<(Planned, State)> {
     let (first, others) = runs.split_first().ok_or_else(|| Error::Asked("there is nothing to merge".to_owned()))?;
     let planned = Planned::read(first)?;
@@ -21,9 +22,12 @@ pub fn merge(runs: &[RunFolder], out: &Path) -> Result<(Planned, State)> {
             return Err(Error::shards(run, format!("its plan is not that of {}", first.path().display())));
         }
     }
-    let mut journals = BTreeMap::new();
+    let mut journals: BTreeMap<Shard, (&RunFolder, PathBuf)> = BTreeMap::new();
     for run in runs {
         for (shard, path) in run.journals()? {
+            if let Some(other) = journals.keys().find(|known| known.count != shard.count) {
+                return Err(Error::shards(run, format!("shard {shard} and shard {other} are of different runs")));
+            }
             if let Some((other, _)) = journals.insert(shard, (run, path)) {
                 return Err(Error::shards(
                     run,
@@ -32,6 +36,15 @@ pub fn merge(runs: &[RunFolder], out: &Path) -> Result<(Planned, State)> {
             }
         }
     }
+    let mut state = State::default();
+    for (shard, (_, path)) in &journals {
+        state.add(*shard, path, &Entries::read(path)?, &planned)?;
+    }
+    let missing = missing_shards(&state);
+    if let Some(shard) = missing.first() {
+        let reason = format!("{} of {} shards are not done, among them {shard}", missing.len(), shard.count);
+        return Err(Error::Unfinished { path: first.path().to_owned(), reason });
+    }
     let folder = AtomicFolder::create(out, Overwrite::Never)?;
     let merged = RunFolder::new(folder.path());
     merged.create()?;
@@ -39,12 +52,6 @@ pub fn merge(runs: &[RunFolder], out: &Path) -> Result<(Planned, State)> {
     copy(&first.samples(), &merged.samples())?;
     for (shard, (_, path)) in &journals {
         copy(path, &merged.journal(*shard))?;
-    }
-    let state = State::of_run(&merged, &planned)?;
-    let missing = missing_shards(&state);
-    if let Some(shard) = missing.first() {
-        let reason = format!("{} of {} shards are not done, among them {shard}", missing.len(), shard.count);
-        return Err(Error::shards(first, reason));
     }
     let pictures: BTreeSet<Sha256> = state.drawn.values().flatten().map(|drawn| drawn.picture).collect();
     for picture in pictures {

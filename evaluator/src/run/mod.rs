@@ -27,7 +27,7 @@ mod work;
 pub use build::Makings;
 pub use carry_out::{Means, Stage, Watch, carry_out};
 pub use compare::compare;
-pub use error::{Error, Result};
+pub use error::{Error, Result, is_full};
 pub use folder::RunFolder;
 pub use journal::{Arm, Record};
 pub use merge::merge;

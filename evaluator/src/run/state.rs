@@ -1,6 +1,6 @@
 //! What the journals of a run add up to: read again record by record, against the plan.
 
-use super::{Arm, Error, Planned, Record, Result, RunFolder, Shard, journal::Entries};
+use super::{Arm, Error, Planned, Record, Result, RunFolder, Shard, journal::Entries, work::all_looks};
 use crate::{document::Environment, instrument::Observation};
 use pleach_model::files::Sha256;
 use std::{
@@ -218,6 +218,13 @@ impl<'a> Replay<'a> {
         let drawable = self.own.values().filter(|drawn| **drawn).count() * arms;
         if self.done.len() != drawable {
             return Err(format!("{} of {drawable} pictures are in the journal", self.done.len()));
+        }
+        for name in self.planned.plan.instruments.keys() {
+            let looks = all_looks(self.planned, self.shard, self.state, name);
+            let left = looks.iter().filter(|look| !self.seen.contains(&(look.sha256(), name.clone()))).count();
+            if left > 0 {
+                return Err(format!("{name} has not looked at {left} of {}", looks.len()));
+            }
         }
         self.ended = true;
         self.state.ended.push(self.shard);

@@ -24,6 +24,15 @@ pub enum Look<'p> {
     Prompt(Sha256, &'p str),
 }
 
+impl Look<'_> {
+    /// Hash of what is looked at.
+    pub fn sha256(&self) -> Sha256 {
+        match self {
+            Self::Picture(sha256) | Self::Reference(sha256, _) | Self::Prompt(sha256, _) => *sha256,
+        }
+    }
+}
+
 /// Pictures to draw: first all of the baseline, then all of the subject.
 pub fn draws<'p>(planned: &'p Planned, shard: Shard, state: &State) -> Vec<Draw<'p>> {
     let arms = planned.plan.arms();
@@ -31,8 +40,20 @@ pub fn draws<'p>(planned: &'p Planned, shard: Shard, state: &State) -> Vec<Draw<
     all.filter(|draw| !state.drawn.contains_key(&(draw.arm, draw.sample.id))).collect()
 }
 
-/// What an instrument has to look at: pictures in the order in which they were drawn, each once, and prompts.
+/// What an instrument has still to look at.
 pub fn looks<'p>(planned: &'p Planned, shard: Shard, state: &State, instrument: &str) -> Vec<Look<'p>> {
+    let mut looks = all_looks(planned, shard, state, instrument);
+    looks.retain(|look| match look {
+        Look::Picture(picture) | Look::Reference(picture, _) => {
+            !state.looked.contains_key(&(*picture, instrument.to_owned()))
+        }
+        Look::Prompt(prompt, _) => !state.read.contains_key(&(*prompt, instrument.to_owned())),
+    });
+    looks
+}
+
+/// What an instrument looks at, done or not: pictures in the order in which they were drawn, each once, and prompts.
+pub(super) fn all_looks<'p>(planned: &'p Planned, shard: Shard, state: &State, instrument: &str) -> Vec<Look<'p>> {
     let mut looks = Vec::new();
     let mut met = HashSet::new();
     for (arm, _) in planned.plan.arms() {
@@ -55,12 +76,6 @@ pub fn looks<'p>(planned: &'p Planned, shard: Shard, state: &State, instrument: 
             looks.push(Look::Reference(picture, file));
         }
     }
-    looks.retain(|look| match look {
-        Look::Picture(picture) | Look::Reference(picture, _) => {
-            !state.looked.contains_key(&(*picture, instrument.to_owned()))
-        }
-        Look::Prompt(prompt, _) => !state.read.contains_key(&(*prompt, instrument.to_owned())),
-    });
     looks
 }
 

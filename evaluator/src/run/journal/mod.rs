@@ -54,14 +54,19 @@ impl Entries {
         for (line, text) in (1..).zip(bytes[..whole].split_inclusive(|&byte| byte == b'\n')) {
             let wrong = |reason: &str| Error::Journal { path: path.to_owned(), line, reason: reason.to_owned() };
             let (seal, json) = text[..text.len() - 1].split_at_checked(65).ok_or_else(|| wrong("it is too short"))?;
-            let seal: Option<Sha256> = str::from_utf8(&seal[..64]).ok().and_then(|seal| seal.parse().ok());
-            if seal != Some(sealed(entries.head, json)) {
+            let expected = sealed(entries.head, json);
+            if seal != format!("{expected} ").as_bytes() {
                 return Err(wrong(
                     "its seal does not follow from the record before it: a record was changed, dropped, doubled or moved",
                 ));
             }
             entries.records.push(serde_json::from_slice(json).map_err(|error| wrong(&error.to_string()))?);
-            entries.head = sealed(entries.head, json);
+            entries.head = expected;
+        }
+        // Whoever wrote the last record was not killed while writing another.
+        if entries.torn > 0 && matches!(entries.records.last(), Some(Record::End { .. })) {
+            let reason = "it comes after the record that ends the journal".to_owned();
+            return Err(Error::Journal { path: path.to_owned(), line: entries.records.len() + 1, reason });
         }
         Ok(entries)
     }
