@@ -58,8 +58,8 @@ enum StageName {
 
 /// Runs the command.
 pub fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitCode> {
-    args.gating.check()?;
     let (folder, plan) = planned(&args.run)?;
+    args.gating.check(&plan)?;
     let shard = shard(args, printer)?;
     let providers = args.provider.providers()?;
     let names: Vec<String> = providers.list().iter().map(|provider| provider.kind().to_string()).collect();
@@ -113,8 +113,10 @@ pub fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::Done);
     }
     let out = folder.report();
+    let verified = replayed(&folder, &plan, true, printer)?;
     let (answer, written) = report(&folder, &plan, verified, &args.gating, &out)?;
-    args.gating.exit(say(&answer, &written, printer)?)
+    say(&answer, &written, printer)?;
+    Ok(args.gating.exit(&answer))
 }
 
 fn shard(args: &Args, printer: &Printer) -> anyhow::Result<Shard> {

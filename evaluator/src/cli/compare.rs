@@ -1,7 +1,7 @@
 //! `pleach audit compare`: the subjects of two runs, sample by sample.
 
 use super::{
-    open::{code, planned, replayed, report_on, say},
+    open::{planned, replayed, report_on, tell},
     report::GatingArgs,
 };
 use pleach_console::{ExitCode, Printer, ReportArgs};
@@ -28,19 +28,14 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitCode> {
-    args.gating.check()?;
     let (first_run, first) = planned(&args.first)?;
     let (second_run, second) = planned(&args.second)?;
+    args.gating.check(&second)?;
     let before = replayed(&first_run, &first, true, printer)?;
     let Verified { state, checks } = replayed(&second_run, &second, true, printer)?;
     let (plan, state) = compare((&first, &before.state), (&second, &state))?;
     let pictures = |picture| first_run.open_picture(picture).or_else(|_| second_run.open_picture(picture)).ok();
     let (answer, written) = report_on(&plan, Verified { state, checks }, &args.gating, pictures, &args.out)?;
-    let code = if args.report.json {
-        printer.json(&answer.audit)?;
-        code(&answer)
-    } else {
-        say(&answer, &written, printer)?
-    };
-    args.gating.exit(code)
+    tell(&answer, &written, args.report.json, printer)?;
+    Ok(args.gating.exit(&answer))
 }

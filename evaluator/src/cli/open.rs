@@ -4,8 +4,7 @@ use super::report::GatingArgs;
 use image::RgbImage;
 use pleach_console::{ExitCode, Interrupt, Printer, Progress, ResultExt};
 use pleach_evaluator::{
-    document::{Environment, VerdictStatus},
-    gate::Demand,
+    document::{Environment, Verdict, VerdictStatus},
     report,
     run::{Planned, RunFolder, Stage, Verified, Watch, verify},
     score::{Answer, Question, audit},
@@ -21,6 +20,9 @@ use std::{
 /// The exit code of an error of this crate.
 pub fn classify(error: &anyhow::Error) -> Option<ExitCode> {
     use pleach_evaluator::{instrument, run};
+    if let Some(report::Error::File(error)) = error.downcast_ref() {
+        return run::is_full(error).then_some(ExitCode::Incomplete);
+    }
     if let Some(error) = error.downcast_ref::<run::Error>() {
         return if error.is_integrity() {
             Some(ExitCode::Integrity)
@@ -68,7 +70,7 @@ pub fn report_on(
     picture: impl Fn(Sha256) -> Option<RgbImage>,
     out: &Path,
 ) -> anyhow::Result<(Answer, PathBuf)> {
-    let demands = gating.gates.as_deref().map(Demand::read).transpose()?.unwrap_or_default();
+    let demands = gating.demands()?;
     let Verified { state, checks } = verified;
     let max_error_rate = gating.max_error_rate;
     let answer = audit(Question { planned, state: &state, checks, demands: &demands, max_error_rate })?;
@@ -78,7 +80,7 @@ pub fn report_on(
 }
 
 /// Says the verdict, in the words of the report.
-pub fn say(answer: &Answer, folder: &Path, printer: &Printer) -> anyhow::Result<ExitCode> {
+pub fn say(answer: &Answer, folder: &Path, printer: &Printer) -> anyhow::Result<()> {
     let verdict = &answer.audit.verdict;
     let word = match verdict.status {
         VerdictStatus::Pass => "PASS",
@@ -88,13 +90,18 @@ pub fn say(answer: &Answer, folder: &Path, printer: &Printer) -> anyhow::Result<
     };
     printer.line(format_args!("{word}: {}", verdict.reasons.join("; ")))?;
     printer.status("Report", folder.join("index.html").display());
-    Ok(code(answer))
+    Ok(())
+}
+
+/// Prints the document where JSON was asked for, and says the verdict otherwise.
+pub fn tell(answer: &Answer, folder: &Path, json: bool, printer: &Printer) -> anyhow::Result<()> {
+    if json { Ok(printer.json(&answer.audit)?) } else { say(answer, folder, printer) }
 }
 
 /// The exit code that the verdict says.
-pub fn code(answer: &Answer) -> ExitCode {
+pub fn code(verdict: &Verdict) -> ExitCode {
     let codes = [ExitCode::Done, ExitCode::No, ExitCode::Usage, ExitCode::Incomplete, ExitCode::Integrity];
-    codes.into_iter().find(|code| *code as u8 == answer.audit.verdict.exit_code).unwrap_or(ExitCode::Integrity)
+    codes.into_iter().find(|code| *code as u8 == verdict.exit_code).unwrap_or(ExitCode::Integrity)
 }
 
 /// What draws and looks on this machine.

@@ -1,9 +1,14 @@
 //! `pleach audit report`: counts a run, holds it against gates, writes the report.
 
-use super::open::{code, planned, replayed, report, say};
+use super::open::{code, planned, replayed, report, tell};
 use anyhow::ensure;
 use pleach_console::{ExitCode, Printer, ReportArgs};
-use pleach_evaluator::report::SHOWN;
+use pleach_evaluator::{
+    gate::{self, Demand},
+    report::SHOWN,
+    run::Planned,
+    score::Answer,
+};
 use std::path::PathBuf;
 
 /// The arguments of `pleach audit report`.
@@ -33,37 +38,49 @@ pub struct GatingArgs {
     /// Most samples, with small pictures, that the page shows; those on which the models differ come first
     #[arg(long, value_name = "N", default_value_t = SHOWN)]
     pub samples: usize,
-    /// Exit with 0 whatever the gates say
+    /// Report what the gates say, and exit as if there were none
     #[arg(long)]
     pub exit_zero: bool,
 }
 
 /// Runs the command.
 pub fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitCode> {
-    args.gating.check()?;
     let (folder, planned) = planned(&args.run)?;
+    args.gating.check(&planned)?;
     let verified = replayed(&folder, &planned, true, printer)?;
     let out = args.out.clone().unwrap_or_else(|| folder.report());
     let (answer, written) = report(&folder, &planned, verified, &args.gating, &out)?;
-    let code = if args.report.json {
-        printer.json(&answer.audit)?;
-        code(&answer)
-    } else {
-        say(&answer, &written, printer)?
-    };
-    args.gating.exit(code)
+    tell(&answer, &written, args.report.json, printer)?;
+    Ok(args.gating.exit(&answer))
 }
 
 impl GatingArgs {
-    /// Whether they can be meant.
-    pub fn check(&self) -> anyhow::Result<()> {
+    /// Whether they can be meant, before hours are spent on what they are about.
+    pub fn check(&self, planned: &Planned) -> anyhow::Result<()> {
         let share = self.max_error_rate;
         ensure!((0.0..=1.0).contains(&share), "--max-error-rate is {share}; it is a share, from 0 to 1");
+        let suites = planned.plan.suites.iter();
+        let known: Vec<String> = suites
+            .flat_map(|suite| {
+                let measures = suite.protocol.measures.iter();
+                measures.map(|measure| format!("{}/{}", suite.info.name, measure.name))
+            })
+            .collect();
+        for Demand { name, metric, .. } in self.demands()? {
+            if !known.contains(&metric) {
+                return Err(gate::Error::NoMetric { name, metric, known }.into());
+            }
+        }
         Ok(())
     }
 
+    /// What the gates' file demands.
+    pub fn demands(&self) -> gate::Result<Vec<Demand>> {
+        self.gates.as_deref().map(Demand::read).transpose().map(Option::unwrap_or_default)
+    }
+
     /// The exit code that was asked for.
-    pub fn exit(&self, code: ExitCode) -> anyhow::Result<ExitCode> {
-        Ok(if self.exit_zero { ExitCode::Done } else { code })
+    pub fn exit(&self, answer: &Answer) -> ExitCode {
+        code(if self.exit_zero { &answer.ungated } else { &answer.audit.verdict })
     }
 }

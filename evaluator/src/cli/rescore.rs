@@ -1,7 +1,7 @@
 //! `pleach audit rescore`: other thresholds, labels or measures on what was drawn and seen already.
 
 use super::{
-    open::{code, planned, replayed, report, say},
+    open::{planned, replayed, report, tell},
     report::GatingArgs,
 };
 use pleach_console::{ExitCode, Printer, ReportArgs};
@@ -31,16 +31,11 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitCode> {
-    args.gating.check()?;
     let (folder, before) = planned(&args.run)?;
-    let verified = replayed(&folder, &before, true, printer)?;
     let planned = before.measured_by(&args.suite, &Protocol::open(&args.protocol)?)?;
+    args.gating.check(&planned)?;
+    let verified = replayed(&folder, &before, true, printer)?;
     let (answer, written) = report(&folder, &planned, verified, &args.gating, &args.out)?;
-    let code = if args.report.json {
-        printer.json(&answer.audit)?;
-        code(&answer)
-    } else {
-        say(&answer, &written, printer)?
-    };
-    args.gating.exit(code)
+    tell(&answer, &written, args.report.json, printer)?;
+    Ok(args.gating.exit(&answer))
 }

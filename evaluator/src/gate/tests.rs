@@ -125,7 +125,7 @@ fn one_function_answers() {
         status,
         ..decided("rule = \"point\"\nat_most = 1", &[metric(300, None, 0.5, 0.4, 0.6)])[0].clone()
     };
-    let done = Completeness { planned: 100, open: 0, errored: 2 };
+    let done = Completeness { planned: 100, open: 0, errored: 2, unfinished: false };
     let answer = |gates: &[GateStatus], completeness| {
         let gates: Vec<Gate> = gates.iter().map(|status| gate(*status)).collect();
         let verdict = verdict(&gates, completeness, 0.02);
@@ -138,4 +138,5 @@ fn one_function_answers() {
     assert_eq!(answer(&[Pass, Undecided], done), (VerdictStatus::Incomplete, 3));
     assert_eq!(answer(&[Pass], Completeness { errored: 3, ..done }), (VerdictStatus::Incomplete, 3));
     assert_eq!(answer(&[Fail], Completeness { open: 1, ..done }), (VerdictStatus::Incomplete, 3));
+    assert_eq!(answer(&[Fail], Completeness { unfinished: true, ..done }), (VerdictStatus::Incomplete, 3));
 }

@@ -12,6 +12,8 @@ pub struct Completeness {
     pub open: u64,
     /// Pictures that could not be drawn or looked at.
     pub errored: u64,
+    /// Whether some shard has not ended, though no picture is open: others that it looks at may be.
+    pub unfinished: bool,
 }
 
 /// The answer: what the report's first line says and what the command exits with.
@@ -19,10 +21,14 @@ pub struct Completeness {
 /// What is not finished is incomplete, whatever the gates say of the part that is there; `max_error_rate` is the share of pictures that
 /// may have failed.
 pub fn verdict(gates: &[Gate], completeness: Completeness, max_error_rate: f64) -> Verdict {
-    let Completeness { planned, open, errored } = completeness;
+    let Completeness { planned, open, errored, unfinished } = completeness;
     let answer = |status, code: ExitCode, reasons| Verdict { status, exit_code: code as u8, reasons };
     if open > 0 {
         let reason = format!("{} of {} pictures are not done yet", human::exact(open), human::exact(planned));
+        return answer(VerdictStatus::Incomplete, ExitCode::Incomplete, vec![reason]);
+    }
+    if unfinished {
+        let reason = "not every shard is done yet".to_owned();
         return answer(VerdictStatus::Incomplete, ExitCode::Incomplete, vec![reason]);
     }
     let of = |status| {

@@ -4,7 +4,7 @@ use super::{Error, Result, metrics, rows};
 use crate::{
     document::{
         Audit, ConfidenceInterval, Confusion, Environment, Estimate, FileRef, Journal, Mark, Metric, Outcome, Routed,
-        Routing, SCHEMA, Sample, Schema, Status, Trust, VERSION,
+        Routing, SCHEMA, Sample, Schema, Status, Trust, VERSION, Verdict,
     },
     gate::{Completeness, Demand, decide, verdict},
     protocol::{Kind, Protocol},
@@ -37,6 +37,8 @@ pub struct Answer {
     pub samples: Vec<Sample>,
     /// The rows' file.
     pub lines: Vec<u8>,
+    /// What the verdict would be without gates.
+    pub ungated: Verdict,
 }
 
 /// Counts everything.
@@ -53,7 +55,7 @@ pub fn audit(question: Question<'_>) -> Result<Answer> {
     }
     let (metrics, curves) = metrics::metrics(planned, state, &samples)?;
     let gates = decide(demands, &metrics)?;
-    let completeness = completeness(&samples);
+    let completeness = Completeness { unfinished: !state.is_complete(), ..completeness(&samples) };
     let plan = &planned.plan;
     let protocols = plan.suites.iter().map(|suite| {
         let json = serde_json::to_value(&suite.protocol).map_err(Error::Write)?;
@@ -92,7 +94,7 @@ pub fn audit(question: Question<'_>) -> Result<Answer> {
         metrics,
         curves,
     };
-    Ok(Answer { audit, samples, lines })
+    Ok(Answer { audit, samples, lines, ungated: verdict(&[], completeness, max_error_rate) })
 }
 
 /// Thresholds that published protocols apply to the scores of this audit's instruments.
@@ -146,6 +148,7 @@ fn completeness(samples: &[Sample]) -> Completeness {
         planned: outcomes().count() as u64 - count(&[Status::Skipped]),
         open: count(&[Status::Planned]),
         errored: count(&[Status::Errored, Status::Unscored]),
+        unfinished: false,
     }
 }
 
