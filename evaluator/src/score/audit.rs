@@ -58,8 +58,13 @@ pub fn audit(question: Question<'_>) -> Result<Answer> {
     let completeness = Completeness { unfinished: !state.is_complete(), ..completeness(&samples) };
     let plan = &planned.plan;
     let protocols = plan.suites.iter().map(|suite| {
-        let json = serde_json::to_value(&suite.protocol).map_err(Error::Write)?;
-        Ok((suite.protocol.id.clone(), json))
+        let mut protocol = suite.protocol.clone();
+        if suite.info.restricted {
+            // They are parts of prompts.
+            protocol.prompts.names.clear();
+        }
+        let json = serde_json::to_value(&protocol).map_err(Error::Write)?;
+        Ok((protocol.id, json))
     });
     let audit = Audit {
         schema: Schema { name: SCHEMA.to_owned(), version: VERSION.to_owned() },

@@ -11,7 +11,13 @@ use std::collections::BTreeMap;
 pub fn rows(planned: &Planned, state: &State) -> Vec<Sample> {
     let arms = planned.plan.arms();
     let row = |sample: &PlannedSample| {
-        let restricted = planned.suite(&sample.suite).is_none_or(|suite| suite.info.restricted);
+        let suite = planned.suite(&sample.suite);
+        let restricted = suite.is_none_or(|suite| suite.info.restricted);
+        let mut groups = sample.groups.clone();
+        if restricted && let Some(template) = suite.and_then(|suite| suite.protocol.prompts.template.as_ref()) {
+            // The name that the template was filled with is what the prompt asks for.
+            groups.remove(&template.group);
+        }
         Sample {
             id: sample.id.to_string(),
             suite: sample.suite.clone(),
@@ -19,7 +25,7 @@ pub fn rows(planned: &Planned, state: &State) -> Vec<Sample> {
             image: sample.image,
             prompt_sha256: sample.prompt_sha256().to_string(),
             prompt: (!restricted).then(|| sample.prompt.clone()),
-            groups: sample.groups.clone(),
+            groups,
             seed: sample.seed,
             guidance: sample.guidance,
             arms: arms.iter().map(|(arm, _)| (arm.name().to_owned(), outcome(planned, state, sample, *arm))).collect(),

@@ -7,11 +7,17 @@ use crate::{
 };
 use std::{
     fs,
+    io::Write,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
 const PAGE: usize = 4096;
+
+/// Past the harness, which keeps what tests that pass print.
+fn skip(why: &str) {
+    let _ = writeln!(std::io::stderr(), "{why}");
+}
 
 /// A small file system of its own, gone with this.
 struct Small(PathBuf);
@@ -22,7 +28,7 @@ impl Small {
         fs::create_dir_all(&at).unwrap();
         let mounted = mount(&["-t", "tmpfs", "-o", "size=4m", "tmpfs", text(&at)]);
         if !mounted {
-            println!("skipped: no file system can be mounted here");
+            skip("skipped: no file system can be mounted here");
         }
         mounted.then_some(Self(at))
     }
@@ -86,14 +92,17 @@ fn a_full_disk_is_told_and_gone_on_from_to_the_same_bytes() {
     assert!(at("restricted/pictures") > 0 && reports > 1, "{full_at:#?}");
 
     // The journal itself: everything is drawn, and there is no room for what is seen.
+    // Of so many that what is seen does not fit into the page that the journal's end is in.
     disk.leave(1000);
-    let run = fresh(&whole, &world.path("small/again"));
+    let many = world.plan("many", &Asked { prompts: &["a cube", "a hat"], images: 8, ..Asked::default() });
+    audit(["run", text(&many)]).ends(0);
+    let run = fresh(&many, &world.path("small/again"));
     audit(["run", text(&run), "--stage", "draw"]).ends(0);
     disk.leave(0);
     audit(["run", text(&run)]).says(3, &["0-of-1.journal", "No space left on device"]);
     disk.leave(1000);
     audit(["run", text(&run)]).ends(0);
-    assert_same(&tree(&run), &expected, "a full disk at the journal");
+    assert_same(&tree(&run), &tree(&many), "a full disk at the journal");
 
     // Merging and reporting elsewhere: nothing is left where there was no room.
     disk.leave(3);
@@ -120,7 +129,7 @@ fn a_folder_that_cannot_be_written_is_no_run_to_go_on_with() {
     audit(["run", text(&begun), "--stage", "draw"]).ends(0);
     audit(["run", text(&done)]).ends(0);
     if !mount(&["-o", "remount,ro", text(&disk.0)]) {
-        println!("skipped: a file system cannot be made read-only here");
+        skip("skipped: a file system cannot be made read-only here");
         return;
     }
     for run in [&run, &begun] {
