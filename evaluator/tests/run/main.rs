@@ -2,6 +2,7 @@
 
 #![cfg(unix)]
 
+mod again;
 mod broken;
 mod disk;
 #[path = "../support/mod.rs"]
