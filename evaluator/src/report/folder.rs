@@ -37,7 +37,7 @@ pub fn write(
         ("audit.md", markdown_of(audit, samples, most)?.into_bytes()),
         ("metrics.csv", csv(audit)?.into_bytes()),
         ("junit.xml", junit(audit)?.into_bytes()),
-        ("model-card.md", model_card(audit)?.into_bytes()),
+        ("model-card.yaml", model_card(audit)?.into_bytes()),
     ];
     contents.extend(forest(audit)?.map(|svg| ("forest.svg", svg.into_bytes())));
     let folder = AtomicFolder::create(out, Overwrite::IfItHolds(DOCUMENT))?;
