@@ -8,6 +8,7 @@ mod disk;
 #[path = "../support/mod.rs"]
 mod graphs;
 mod killed;
+mod measures;
 mod order;
 mod program;
 mod published;
