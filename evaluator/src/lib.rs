@@ -12,6 +12,7 @@
 //! - [`run`]: the plan of an audit, and carrying it out.
 //! - [`score`]: from what was drawn and seen to metrics.
 //! - [`report`]: what an audit found, for people and for machines.
+//! - [`study`]: methods beside each other: training, exporting and auditing a matrix of cells.
 //! - [`frechet`]: the distance between two sets of features, of which FID is the one over Inception's.
 //! - [`kid`]: the kernel distance between them.
 //! - [`features`]: cosines, CLIP score, CP score.
@@ -31,6 +32,7 @@ pub mod resize;
 pub mod run;
 pub mod score;
 pub mod stats;
+pub mod study;
 pub mod suite;
 
 pub use error::{Error, Result};

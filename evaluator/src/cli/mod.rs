@@ -10,6 +10,7 @@ mod protocols;
 mod report;
 mod rescore;
 mod status;
+mod study;
 mod verify;
 
 use clap::{Parser, Subcommand};
@@ -41,6 +42,8 @@ enum Command {
     Rescore(rescore::Args),
     /// Hold the subjects of two runs against each other, sample by sample
     Compare(compare::Args),
+    /// Train, export and audit methods beside each other, and compare them
+    Study(study::Args),
     /// Put the shards of several machines together
     Merge(merge::Args),
     /// Count how often pictures show what was asked for, with intervals
@@ -62,6 +65,7 @@ pub(crate) fn main() -> std::process::ExitCode {
         Command::Report(arguments) => report::run(arguments, printer),
         Command::Rescore(arguments) => rescore::run(arguments, printer),
         Command::Compare(arguments) => compare::run(arguments, printer),
+        Command::Study(arguments) => study::run(arguments, printer),
         Command::Merge(arguments) => merge::run(arguments, printer),
         Command::Judge(arguments) => judge::run(arguments, printer),
         Command::Protocols(arguments) => protocols::run(arguments, printer),

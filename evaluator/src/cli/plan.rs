@@ -66,7 +66,7 @@ pub fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitCode> {
     let copies = printer.copies("Fetching");
     let progress = |file: &str, position, total| copies.update(file, position, total);
     let folder = args.recipe.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let makings = Makings { engine: &engine, open: &open, progress: &progress, folder };
+    let makings = Makings { engine: &engine, open: &open, progress: &progress, folder, baseline_elsewhere: false };
     let (planned, warnings) = Planned::build(&asked, &makings, &run)?;
     for warning in &warnings {
         printer.warn(warning);

@@ -64,7 +64,7 @@ pub(super) fn document(audit: &Audit) -> Result<()> {
 }
 
 /// Where the first null is, as `.field[index].field`: serde writes NaN and infinities as null, and nothing else of a document, as what is none is left out.
-fn null(value: &Value) -> Option<String> {
+pub(super) fn null(value: &Value) -> Option<String> {
     match value {
         Value::Null => Some(String::new()),
         Value::Array(values) => {

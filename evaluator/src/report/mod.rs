@@ -17,6 +17,7 @@ mod markdown;
 mod page;
 mod schema;
 mod sections;
+pub mod study;
 mod svg;
 mod thumbnail;
 mod words;

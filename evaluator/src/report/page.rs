@@ -3,8 +3,12 @@
 
 /// All of a report.
 pub(super) struct Page {
+    /// What kind of report it is.
+    pub brand: &'static str,
     /// The title of the audit.
     pub title: String,
+    /// The section that whoever is in a hurry goes to.
+    pub skip: &'static str,
     /// The answer.
     pub banner: Banner,
     /// Everything else.

@@ -38,6 +38,8 @@ pub struct Makings<'m> {
     pub progress: &'m dyn Progress,
     /// The folder that paths of the recipe are relative to.
     pub folder: &'m Path,
+    /// Whether the baseline draws in a run of its own, with which this one is compared later.
+    pub baseline_elsewhere: bool,
 }
 
 impl Planned {
@@ -63,7 +65,7 @@ impl Planned {
         checks::names(&suites)?;
         let measures: Vec<&Measure> = suites.iter().flat_map(|suite| &suite.protocol.measures).collect();
         let instruments = instruments(recipe, &measures, makings)?;
-        checks::measures(&measures, &instruments, baseline.is_some())?;
+        checks::measures(&measures, &instruments, baseline.is_some() || makings.baseline_elsewhere)?;
         for suite in &suites {
             checks::suite(suite, &samples, &instruments)?;
         }

@@ -1,7 +1,7 @@
 //! From what was drawn and seen to metrics: nothing here draws or looks.
 
 mod audit;
-mod cells;
+pub(crate) mod cells;
 mod metrics;
 mod observed;
 mod rows;

@@ -3,10 +3,12 @@
 mod dots;
 mod forest;
 mod sweep;
+mod tradeoff;
 
 pub(super) use dots::{Dot, dots};
 pub(super) use forest::{ForestRow, forest};
 pub(super) use sweep::{SweepMark, sweep};
+pub(super) use tradeoff::{TradeMark, tradeoff};
 
 #[cfg(test)]
 mod tests {
@@ -71,6 +73,24 @@ mod tests {
             ] {
                 assert_drawn(&dots("id", "title", "description", unit, &parts));
             }
+        }
+    }
+
+    #[test]
+    fn marks_of_a_trade_off_stay_inside() {
+        let mark = |group, x, y| TradeMark {
+            name: "a method with a name that is far too long for the drawing".to_owned(),
+            group,
+            across: (x, Some((x / 2.0, x))),
+            up: (y, None),
+        };
+        for marks in [
+            vec![],
+            vec![mark(0, 0.5, 0.5)],
+            (0..20).map(|i| mark(i, i as f64 / 19.0, 1.0 - i as f64 / 19.0)).collect(),
+            vec![mark(3, 0.0, 0.0), mark(3, 1.0, 1.0)],
+        ] {
+            assert_drawn(&tradeoff("id", ["title", "description"], ["across", "up"], &marks));
         }
     }
 

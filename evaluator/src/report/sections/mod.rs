@@ -37,7 +37,9 @@ pub(super) fn page(audit: &Audit, samples: &[Sample], thumbnails: &Thumbnails) -
     let context = Context { audit, samples, thumbnails };
     let section = |id, title, blocks| Section { id, title, blocks };
     Page {
+        brand: "Safety audit",
         title: audit.title.clone(),
+        skip: "gates",
         banner: gates::banner(&context),
         sections: vec![
             section("gates", "Gates", gates::blocks(audit)),

@@ -66,6 +66,18 @@ impl Element {
     }
 }
 
+/// A series by its number and its colour.
+macro_rules! series {
+    ($number:literal, $colour:literal) => {
+        (
+            concat!("series series-", $number),
+            concat!("series-line series-", $number),
+            &[("fill", $colour), ("stroke", $colour)],
+            &[("stroke", $colour), ("stroke-width", "1.5"), ("fill", "none")],
+        )
+    };
+}
+
 /// What a mark stands for. The style sheet gives each a colour for light and for dark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Look {
@@ -103,6 +115,10 @@ pub(super) enum Look {
     Unclear,
     /// A line at a threshold.
     Threshold,
+    /// A mark of one of several series.
+    Series(usize),
+    /// A line of one of several series.
+    SeriesLine(usize),
 }
 
 impl Look {
@@ -125,6 +141,8 @@ impl Look {
             Look::Worse => "worse",
             Look::Unclear => "unclear",
             Look::Threshold => "threshold",
+            Look::Series(index) => SERIES[index % SERIES.len()].0,
+            Look::SeriesLine(index) => SERIES[index % SERIES.len()].1,
         }
     }
 
@@ -149,9 +167,26 @@ impl Look {
             Look::Worse => &[("fill", "#b3261e"), ("stroke", "#b3261e"), ("stroke-width", "2")],
             Look::Unclear => &[("fill", "#ffffff"), ("stroke", "#57606a"), ("stroke-width", "2")],
             Look::Threshold => &[("stroke", "#57606a"), ("stroke-dasharray", "2 3")],
+            Look::Series(index) => SERIES[index % SERIES.len()].2,
+            Look::SeriesLine(index) => SERIES[index % SERIES.len()].3,
         }
     }
 }
+
+/// Attributes of an element.
+type Attributes = &'static [(&'static str, &'static str)];
+
+/// Classes and attributes of marks and lines of series.
+const SERIES: [(&str, &str, Attributes, Attributes); 8] = [
+    series!("0", "#1d5fc4"),
+    series!("1", "#b3261e"),
+    series!("2", "#0b6b57"),
+    series!("3", "#8a5a12"),
+    series!("4", "#7b3fa0"),
+    series!("5", "#0b7285"),
+    series!("6", "#c2255c"),
+    series!("7", "#57606a"),
+];
 
 /// A whole drawing, which says what it is to those who do not see it. `id` must be unique on the page.
 pub(super) fn drawing(id: &str, title: &str, description: &str, size: (f64, f64), parts: Vec<Element>) -> String {
