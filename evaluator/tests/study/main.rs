@@ -1,0 +1,8 @@
+//! Studies with programs that copy a tiny pipeline and change a number of it, in place of training.
+
+mod ground;
+mod reports;
+mod resuming;
+#[path = "../support/mod.rs"]
+mod support;
+mod wishes;
