@@ -22,17 +22,26 @@ pub struct Cell {
     pub compare: Arc<Step>,
 }
 
+/// A step of a cell that failed.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// The step.
+    pub step: Arc<Step>,
+    /// What it said.
+    pub said: String,
+}
+
 impl Cell {
     /// What it is called.
     pub fn name(&self) -> String {
         format!("{}, {}, seed {}", self.method, self.concept, self.seed)
     }
 
-    /// How far it came, and the step that failed with what it said.
+    /// How far it came, and the step that failed.
     ///
     /// # Errors
     /// Records that cannot be read.
-    pub fn status(&self, store: &Store) -> Result<(CellStatus, Option<(Arc<Step>, String)>)> {
+    pub fn status(&self, store: &Store) -> Result<(CellStatus, Option<Failure>)> {
         if store.is_done(self.compare.key) {
             return Ok((CellStatus::Done, None));
         }
@@ -40,7 +49,7 @@ impl Cell {
             if !store.is_done(step.key)
                 && let Some(failure) = store.record(step.key)?.and_then(|record| record.failure)
             {
-                return Ok((CellStatus::Failed, Some((step, failure))));
+                return Ok((CellStatus::Failed, Some(Failure { step, said: failure })));
             }
         }
         Ok((CellStatus::Missing, None))

@@ -25,7 +25,7 @@ pub fn collect(plan: &Plan, store: &Store) -> Result<Study> {
         if status == CellStatus::Done {
             judged.push(Judged::read(index, cell.compare.key, &store.out(cell.compare.key), &wanted)?);
         }
-        let failure = failure.map(|(step, failure)| format!("{}: {failure}", step.key));
+        let failure = failure.map(|failure| format!("{}: {}", failure.step.key, failure.said));
         cells.push(cell_document(cell, status, failure, store, &mut programs)?);
     }
     let columns = columns(plan, &judged)?;

@@ -101,6 +101,8 @@ pub struct Running<'r> {
     pub recipe: Option<&'r Text>,
     /// The step's folder.
     pub folder: &'r Path,
+    /// The step's lock. The program holds it too, so that nobody begins anew beside one whose study was killed.
+    pub held: &'r File,
 }
 
 impl Running<'_> {
@@ -119,8 +121,10 @@ impl Running<'_> {
         let failed = |source| Error::Io { path: log.clone(), source };
         let stdout = File::create(&log).map_err(failed)?;
         let stderr = stdout.try_clone().map_err(failed)?;
+        // An empty file, which to a program is as good as no input.
+        let stdin = self.held.try_clone().map_err(failed)?;
         let mut command = Command::new(path);
-        command.args(&record.arguments).current_dir(self.folder).stdin(Stdio::null()).stdout(stdout).stderr(stderr);
+        command.args(&record.arguments).current_dir(self.folder).stdin(stdin).stdout(stdout).stderr(stderr);
         if let Some(threads) = programs.threads {
             command.envs(THREADS.map(|name| (name, threads.to_string())));
         }

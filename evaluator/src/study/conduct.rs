@@ -14,6 +14,7 @@ use pleach_model::files::Sha256;
 use pleach_runtime::{bundle::Bundle, engine::Engine, pipeline::Options};
 use std::{
     collections::HashMap,
+    fs::{self, File},
     num::NonZeroUsize,
     path::Path,
     sync::{
@@ -129,14 +130,15 @@ impl Conductor<'_> {
         if !self.store.is_done(step.key) {
             step.needs.iter().try_for_each(|need| self.ensure(need))?;
         }
-        let Some(_held) = self.store.lock(step.key, || self.watch.stopped())? else { return Err(Error::Stopped) };
+        let held = self.store.lock(step.key, || self.watch.stopped());
+        let Some(held) = held.inspect_err(|error| self.watch.failed(step, error))? else { return Err(Error::Stopped) };
         if let Some(known) = self.known(step) {
             return known;
         }
         if self.watch.stopped() {
             return Err(Error::Stopped);
         }
-        let result = if self.store.is_done(step.key) { Ok(()) } else { self.attempt(step) };
+        let result = if self.store.is_done(step.key) { Ok(()) } else { self.attempt(step, &held) };
         match &result {
             Ok(()) => {
                 self.is_over(step, None);
@@ -152,7 +154,7 @@ impl Conductor<'_> {
     }
 
     /// Does it, and keeps what it made, or else its log.
-    fn attempt(&self, step: &Arc<Step>) -> Result<()> {
+    fn attempt(&self, step: &Arc<Step>, held: &File) -> Result<()> {
         self.watch.begin(step);
         let partial = self.store.partial(step.key);
         let program = match &step.work {
@@ -165,7 +167,7 @@ impl Conductor<'_> {
             Work::Command { program, arguments, recipe } => {
                 fresh(&partial)?;
                 let (program, recipe) = (*program, recipe.as_ref());
-                let running = Running { program, arguments, recipe, folder: &partial };
+                let running = Running { program, arguments, recipe, folder: &partial, held };
                 running.run(self.means.programs, &|| self.watch.stopped(), &mut record)
             }
             Work::Draw(recipe) => self.draw(recipe, &partial),
@@ -178,10 +180,10 @@ impl Conductor<'_> {
             record.seconds = begun.elapsed().as_secs_f64();
         }
         match result {
-            Err(Error::Stopped) => return Err(Error::Stopped),
+            Err(Error::Stopped) => Err(Error::Stopped),
             Err(error) => {
                 record.failure = Some(error.to_string());
-                std::fs::create_dir_all(&partial).map_err(|source| Error::Io { path: partial.clone(), source })?;
+                fs::create_dir_all(&partial).map_err(|source| Error::Io { path: partial.clone(), source })?;
                 self.store.settle(step.key, &record)?;
                 Err(error)
             }

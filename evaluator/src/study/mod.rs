@@ -27,7 +27,7 @@ mod step;
 mod store;
 mod text;
 
-pub use cells::Cell;
+pub use cells::{Cell, Failure};
 pub use collect::collect;
 pub use command::{ProgramInfo, Programs};
 pub use conduct::{Means, Watch, conduct};

@@ -99,12 +99,11 @@ fn check(recipe: &Recipe) -> Result<()> {
         return wrong(format!("the reference {:?} is none of the methods", recipe.reference));
     }
     let prepared = recipe.prepare.iter().map(|prepared| &prepared.name);
-    let of_concepts = recipe
-        .concept
-        .iter()
-        .flat_map(|concept| concept.variables.keys().chain(concept.files.keys()).chain(concept.lines.keys()));
-    let shared: Vec<String> = recipe.inputs.keys().chain(prepared).cloned().collect();
-    unique("input or prepared folder", shared.iter().cloned())?;
+    let of_concepts = recipe.concept.iter().flat_map(|concept| {
+        concept.variables.keys().chain(concept.files.keys()).chain(concept.lines.keys()).chain(concept.texts.keys())
+    });
+    let shared: Vec<String> = recipe.inputs.keys().chain(recipe.variables.keys()).chain(prepared).cloned().collect();
+    unique("input, variable or prepared folder", shared.iter().cloned())?;
     for name in shared.iter().chain(of_concepts.clone()) {
         if !is_name(name) || RESERVED.contains(&name.as_str()) {
             return wrong(format!(
@@ -114,7 +113,7 @@ fn check(recipe: &Recipe) -> Result<()> {
         }
     }
     if let Some(twice) = of_concepts.into_iter().find(|name| shared.contains(name)) {
-        return wrong(format!("{twice:?} is a name of a concept, and of an input or a prepared folder"));
+        return wrong(format!("{twice:?} is a name of a concept, and of an input, a variable or a prepared folder"));
     }
     for concept in &recipe.concept {
         if !is_name(&concept.name) {
@@ -189,7 +188,7 @@ impl Planner<'_> {
         for (name, path) in recipe.inputs.iter().chain(&concept.files) {
             scope.set(name, self.input(path)?);
         }
-        for (name, variable) in &concept.variables {
+        for (name, variable) in recipe.variables.iter().chain(&concept.variables) {
             let text = match variable {
                 Variable::Text(text) => text.clone(),
                 Variable::List(list) => toml_list(list.iter().map(String::as_str)),
@@ -200,6 +199,11 @@ impl Planner<'_> {
             let path = self.folder.join(path);
             let text = fs::read_to_string(&path).map_err(|source| Error::Io { path, source })?;
             scope.set(name, Text::literal(toml_list(text.lines().filter(|line| !line.is_empty()))));
+        }
+        for (name, path) in &concept.texts {
+            let path = self.folder.join(path);
+            let text = fs::read_to_string(&path).map_err(|source| Error::Io { path, source })?;
+            scope.set(name, Text::literal(text.trim_end()));
         }
         for prepared in &recipe.prepare {
             let at = format!("prepare {:?}", prepared.name);

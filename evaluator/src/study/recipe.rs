@@ -21,6 +21,9 @@ pub struct Recipe {
     /// Files and folders that commands read, by the names that stand for them. Their contents decide what is done again.
     #[serde(default)]
     pub inputs: BTreeMap<String, PathBuf>,
+    /// Texts and lists that all cells share: what stands for numbers that a trial makes smaller.
+    #[serde(default)]
+    pub variables: BTreeMap<String, Variable>,
     /// Commands that make what several cells need, in their order: a later one may name an earlier one.
     #[serde(default)]
     pub prepare: Vec<Prepared>,
@@ -119,6 +122,9 @@ pub struct Concept {
     /// Files whose lines are a list, such as prompts.
     #[serde(default)]
     pub lines: BTreeMap<String, PathBuf>,
+    /// Files whose text stands there as it is.
+    #[serde(default)]
+    pub texts: BTreeMap<String, PathBuf>,
 }
 
 /// What a name stands for.

@@ -96,7 +96,8 @@ impl Store {
             fs::create_dir_all(folder).map_err(|source| Error::Io { path: folder.clone(), source })?;
         }
         let path = folder.join(key.to_string());
-        let file = File::create(&path).map_err(|source| Error::Io { path: path.clone(), source })?;
+        let opened = File::options().read(true).write(true).create(true).truncate(true).open(&path);
+        let file = opened.map_err(|source| Error::Io { path: path.clone(), source })?;
         loop {
             match file.try_lock() {
                 Ok(()) => return Ok(Some(file)),
