@@ -5,9 +5,10 @@ use super::{
     hashes::Hashes,
     plan::Inputs,
     recipe::AuditRecipe,
-    text::{Scope, Text},
+    text::{Scope, Text, is_name},
 };
 use crate::{protocol::Protocol, run};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::{fs, path::Path, sync::Arc};
 
@@ -83,8 +84,20 @@ fn both(
             (json!(actual), json!(symbolic))
         }
         Value::Array(items) => {
-            let items = items.iter().map(|item| both(auditing, item, at, scope, found)).collect::<Result<Vec<_>>>()?;
-            let (actual, symbolic) = items.into_iter().unzip();
+            let (mut actual, mut symbolic) = (Vec::new(), Vec::new());
+            for item in items {
+                let put = both(auditing, item, at, scope, found)?;
+                match item.as_str().and_then(|template| list(template, &put.0)) {
+                    Some(list) => {
+                        actual.extend(list.clone());
+                        symbolic.extend(list);
+                    }
+                    None => {
+                        actual.push(put.0);
+                        symbolic.push(put.1);
+                    }
+                }
+            }
             (Value::Array(actual), Value::Array(symbolic))
         }
         Value::Object(fields) => {
@@ -98,6 +111,18 @@ fn both(
         }
         other => (other.clone(), other.clone()),
     })
+}
+
+/// The items of a list that an item of a list stands for: `["{styles}"]` is what `styles` lists.
+fn list(template: &str, put: &Value) -> Option<Vec<Value>> {
+    #[derive(Deserialize)]
+    struct Listed {
+        list: Vec<String>,
+    }
+    let name = template.strip_prefix('{')?.strip_suffix('}')?;
+    let text = put.as_str().filter(|text| is_name(name) && text.starts_with('['))?;
+    let Listed { list } = toml::from_str(&format!("list = {text}")).ok()?;
+    Some(list.into_iter().map(Value::String).collect())
 }
 
 /// A path of the recipe: absolute, and in a key by its hash. What names no file, such as an id of Hugging Face, stays as it is.
