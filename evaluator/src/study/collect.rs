@@ -25,7 +25,7 @@ pub fn collect(plan: &Plan, store: &Store) -> Result<Study> {
         if status == CellStatus::Done {
             judged.push(Judged::read(index, cell.compare.key, &store.out(cell.compare.key), &wanted)?);
         }
-        let failure = failure.map(|failure| format!("{}: {}", failure.step.key, failure.said));
+        let failure = failure.map(|failure| format!("steps/{}.failed: {}", failure.step.key, failure.said));
         cells.push(cell_document(cell, status, failure, store, &mut programs)?);
     }
     let columns = columns(plan, &judged)?;
@@ -213,23 +213,24 @@ impl<'t> Table<'t> {
     fn comparisons(&self) -> Result<Vec<Comparison>> {
         let mut comparisons = Vec::new();
         let reference = &self.plan.recipe.reference;
+        let others = || self.plan.recipe.method.iter().filter(|method| method.compared && method.name != *reference);
         for concept in self.scopes() {
-            let mut family = Vec::new();
             for column in self.columns {
-                for method in self.plan.recipe.method.iter().filter(|method| method.name != *reference) {
-                    let Some(kind) = column.kind else { continue };
+                let Some(kind) = column.kind else { continue };
+                let mut family = Vec::new();
+                for method in others() {
                     let beside = self.beside(&method.name, concept.as_deref());
                     let Some(paired) = estimate::difference(kind, &column.metric, &beside)? else { continue };
                     let (method, column) = (method.name.clone(), column.name.clone());
                     family.push(Comparison { method, concept: concept.clone(), column, paired });
                 }
+                let p: Vec<f64> = family.iter().filter_map(|comparison| comparison.paired.p).collect();
+                let tested = family.iter_mut().filter(|comparison| comparison.paired.p.is_some());
+                for (comparison, corrected) in tested.zip(holm(&p)?) {
+                    comparison.paired.p_holm = Some(corrected);
+                }
+                comparisons.extend(family);
             }
-            let p: Vec<f64> = family.iter().filter_map(|comparison| comparison.paired.p).collect();
-            let tested = family.iter_mut().filter(|comparison| comparison.paired.p.is_some());
-            for (comparison, corrected) in tested.zip(holm(&p)?) {
-                comparison.paired.p_holm = Some(corrected);
-            }
-            comparisons.extend(family);
         }
         Ok(comparisons)
     }

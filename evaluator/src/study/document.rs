@@ -157,8 +157,8 @@ pub struct Comparison {
     pub concept: Option<String>,
     /// The column.
     pub column: String,
-    /// The difference, its test and its p-value: Holm's correction is over all comparisons of all concepts together, or of one
-    /// concept.
+    /// The difference, its test and its p-value: Holm's correction is over the methods that the reference is compared with
+    /// in this column, over all concepts or in this one.
     pub paired: Paired,
 }
 

@@ -170,6 +170,9 @@ pub struct Method {
     /// Updates of the student.
     #[serde(default)]
     pub updates: u64,
+    /// Whether the reference is compared with it; settings that are only there for the plot are not.
+    #[serde(default = "yes")]
+    pub compared: bool,
     /// Only these concepts.
     #[serde(default)]
     pub concepts: Vec<String>,
@@ -180,6 +183,10 @@ pub struct Method {
 
 fn family() -> String {
     "family".to_owned()
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// Whether there is something to train.

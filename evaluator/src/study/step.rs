@@ -6,7 +6,11 @@ use pleach_model::files::Sha256;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    path::PathBuf,
+    sync::Arc,
+};
 
 /// Version of keys and of `step.json`. Another one does everything again.
 const SCHEMA: u64 = 1;
@@ -112,8 +116,8 @@ impl Step {
         mut needs: Vec<Arc<Self>>,
         inputs: BTreeMap<String, PathBuf>,
     ) -> Arc<Self> {
-        needs.sort_by_key(|step| step.key);
-        needs.dedup_by_key(|step| step.key);
+        let mut seen = HashSet::new();
+        needs.retain(|step| seen.insert(step.key));
         let key = Sha256::of(decides.to_string().as_bytes());
         Arc::new(Self { key, kind, name, decides, work, needs, inputs })
     }

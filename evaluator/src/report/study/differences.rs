@@ -68,8 +68,8 @@ fn word(tone: Tone) -> &'static str {
 /// A table for each column: the reference minus every other method.
 pub(super) fn blocks(study: &Study) -> Vec<Block> {
     let mut blocks = vec![Block::Text(format!(
-        "{} minus every other method, on the same prompts, noise, concepts and training seeds. Holm's correction is over all rows of \
-         all concepts together, or over all rows of one concept.",
+        "{} minus every other method, on the same prompts, noise, concepts and training seeds. Holm's correction is over the \
+         methods of a table, for all concepts together and for each.",
         study.reference
     ))];
     for column in &study.columns {
