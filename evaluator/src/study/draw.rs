@@ -137,3 +137,20 @@ fn local(auditing: &mut Auditing<'_>, text: &Text, found: &mut Found) -> Result<
     found.inputs.insert(symbol.clone(), path.clone());
     Ok((path.display().to_string(), symbol))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_item_that_stands_for_a_list_is_its_items() {
+        let listed = |template: &str, put: &str| list(template, &json!(put));
+        assert_eq!(listed("{styles}", r#"["flat", "a \"b\""]"#), Some(vec![json!("flat"), json!("a \"b\"")]));
+        assert_eq!(listed("{styles}", "[]"), Some(vec![]));
+        for (template, put) in
+            [("{style}", "flat"), ("a {styles}", "a [\"b\"]"), ("[\"b\"]", "[\"b\"]"), ("{x}", "[1]")]
+        {
+            assert_eq!(listed(template, put), None, "{template}");
+        }
+    }
+}

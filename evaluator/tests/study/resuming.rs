@@ -152,7 +152,10 @@ fn settings_that_change_do_again_only_what_depends_on_them() {
 
 #[test]
 fn shards_do_their_part_and_together_everything() {
-    let ground = Ground::new();
+    let mut ground = Ground::new();
+    ground.change("kind = \"none\"", "kind = \"none\"\ncompared = false");
+    ground.change("only = { style = [\"{concept}\"] }", "only = { style = [\"{concept}\"], shape = [\"{shapes}\"] }");
+    ground.change("[inputs]", "[variables]\nshapes = [\"star\", \"ring\"]\n\n[inputs]");
     let first = ground.conduct(&(), Shard { index: 0, count: 2 }).unwrap();
     assert_eq!(first.status, StudyStatus::Incomplete);
     let done: Vec<bool> = first.cells.iter().map(|cell| cell.status == CellStatus::Done).collect();
@@ -160,4 +163,9 @@ fn shards_do_their_part_and_together_everything() {
     assert!(first.limits.iter().any(|limit| limit.contains("cells are not done")));
     let second = ground.conduct(&(), Shard { index: 1, count: 2 }).unwrap();
     assert_eq!(second.status, StudyStatus::Complete);
+    // Only what is to be compared is.
+    assert_eq!(second.comparisons.len(), 6);
+    assert!(second.comparisons.iter().all(|comparison| comparison.method == "one"));
+    // Both items of the list were put in.
+    assert_eq!(second.rows[0].values[0].prompts, 8);
 }
