@@ -30,7 +30,7 @@ fi
 [ "$4" = --out ] || exit 2
 mkdir -p "$5"
 cp -r "$2" "$5/family"
-sed -i "$3" "$5/family/scheduler/scheduler_config.json"
+sed "$3" "$2/scheduler/scheduler_config.json" > "$5/family/scheduler/scheduler_config.json"
 if [ -n "$6" ]; then cp "$6" "$5/recipe"; fi
 echo "threads $OMP_NUM_THREADS"
 "#;
