@@ -237,7 +237,7 @@ impl Conductor<'_> {
         let answer = audit(Question { planned: &planned, state: &state, checks, demands: &[], max_error_rate: 0.0 })?;
         let open = |picture: Sha256| first.open_picture(picture).or_else(|_| second.open_picture(picture)).ok();
         let shown = |hash: &str| open(hash.parse().ok()?);
-        report::write(&answer.audit, &answer.samples, &answer.lines, shown, out)?;
+        report::write(&answer.audit, &answer.samples, &answer.lines, (report::SHOWN, shown), out)?;
         Ok(())
     }
 }

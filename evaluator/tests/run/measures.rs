@@ -69,7 +69,7 @@ fn reader(folder: &Path) {
     )
     .unwrap();
     let rows = 49_408;
-    let axes = TensorProto::inline("axes", DataType::Int64, &[1], 1_i64.to_le_bytes().to_vec());
+    let axes = TensorProto::inline("axes", DataType::Int64, [1], 1_i64.to_le_bytes().to_vec());
     let graph = GraphProto {
         node: vec![
             NodeProto::new("Gather", "gather", &["table", "input_ids"], &["rows"]),
