@@ -12,7 +12,7 @@ use super::{
     network::failure,
     placement, provider,
 };
-use crate::onnx::{Message as _, ModelProto};
+use crate::onnx::{GraphProto, Message as _, ModelProto};
 use ort::session::{
     Session,
     builder::{GraphOptimizationLevel, SessionBuilder},
@@ -118,8 +118,11 @@ impl Opening<'_> {
 
     /// Writes the optimised graph to `folder`.
     fn optimise(&self, folder: &Path) -> Result<(), Problem> {
-        self.write_optimised(folder, true)?;
-        if loses_packed(&folder.join(GRAPH))? {
+        let (bytes, _) = self.graph.contents()?;
+        // Optimising makes no matrix of few bits where there was none, so those need not be written packed first.
+        let packed = !has_few_bits(&ModelProto::decode(&*bytes)?.graph.unwrap_or_default());
+        self.write_optimised(folder, packed)?;
+        if packed && loses_packed(&folder.join(GRAPH))? {
             for file in [GRAPH, WEIGHTS] {
                 fs::remove_file(folder.join(file))?;
             }
@@ -199,9 +202,20 @@ impl Opening<'_> {
     }
 }
 
-/// Operators that compute with matrices of 8 or 4 bits.
-const FEW_BITS: [&str; 6] =
-    ["DynamicQuantizeMatMul", "MatMulInteger", "MatMulIntegerToFloat", "MatMulNBits", "QLinearConv", "QLinearMatMul"];
+/// Operators that compute with matrices of 8 or 4 bits, or make them wide.
+const FEW_BITS: [&str; 7] = [
+    "DequantizeLinear",
+    "DynamicQuantizeMatMul",
+    "MatMulInteger",
+    "MatMulIntegerToFloat",
+    "MatMulNBits",
+    "QLinearConv",
+    "QLinearMatMul",
+];
+
+fn has_few_bits(graph: &GraphProto) -> bool {
+    graph.node.iter().any(|node| FEW_BITS.contains(&node.op_type.as_str()))
+}
 
 /// Whether what ONNX Runtime packs is not to be kept.
 ///
@@ -210,7 +224,7 @@ const FEW_BITS: [&str; 6] =
 fn loses_packed(graph: &Path) -> Result<bool, Problem> {
     let model = ModelProto::decode(fs::read(graph)?.as_slice())?;
     let graph = model.graph.unwrap_or_default();
-    if graph.node.iter().any(|node| FEW_BITS.contains(&node.op_type.as_str())) {
+    if has_few_bits(&graph) {
         return Ok(true);
     }
     let inside: HashSet<&str> = graph
@@ -234,7 +248,7 @@ fn return_memory() {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::onnx::{DataType, GraphProto, NodeProto, TensorProto};
+    use crate::onnx::{DataType, NodeProto, TensorProto};
 
     #[test]
     fn packed_matrices_of_few_bits_and_those_inside_of_a_graph_are_not_kept() {
