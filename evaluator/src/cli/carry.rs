@@ -1,13 +1,13 @@
 //! `pleach audit run`: draws and looks, as far as it is not done.
 
 use super::{
-    open::{Watching, environment, planned, replayed, report, say},
+    open::{Watching, environment, planned, report, say, with_pictures},
     report::GatingArgs,
 };
 use anyhow::bail;
 use clap::ValueEnum;
 use pleach_console::{ExitCode, Interrupt, Printer, human};
-use pleach_evaluator::run::{self, Arm, Means, Shard, Stage, Told, carry_out};
+use pleach_evaluator::run::{self, Arm, Means, Shard, Stage, Told, carry_out, verify};
 use pleach_runtime::{
     args::{ProviderArgs, RuntimeArgs, open_bundle},
     engine::Engine,
@@ -103,7 +103,7 @@ pub fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitCode> {
         }
         other => other?,
     }
-    let verified = replayed(&folder, &plan, false, printer)?;
+    let verified = verify(&folder, &plan)?;
     if !verified.state.is_complete() {
         printer.status("Done", format_args!("shard {shard}"));
         return Ok(ExitCode::Done);
@@ -113,7 +113,7 @@ pub fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::Done);
     }
     let out = folder.report();
-    let verified = replayed(&folder, &plan, true, printer)?;
+    let verified = with_pictures(verified, &folder, printer)?;
     let (answer, written) = report(&folder, &plan, verified, &args.gating, &out)?;
     say(&answer, &written, printer)?;
     Ok(args.gating.exit(&answer))

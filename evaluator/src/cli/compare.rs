@@ -31,8 +31,8 @@ pub fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitCode> {
     let (first_run, first) = planned(&args.first)?;
     let (second_run, second) = planned(&args.second)?;
     args.gating.check(&second)?;
-    let before = replayed(&first_run, &first, true, printer)?;
-    let Verified { state, checks } = replayed(&second_run, &second, true, printer)?;
+    let before = replayed(&first_run, &first, printer)?;
+    let Verified { state, checks } = replayed(&second_run, &second, printer)?;
     let (plan, state) = compare((&first, &before.state), (&second, &state))?;
     let pictures = |picture| first_run.open_picture(picture).or_else(|_| second_run.open_picture(picture)).ok();
     let (answer, written) = report_on(&plan, Verified { state, checks }, &args.gating, pictures, &args.out)?;

@@ -44,11 +44,16 @@ pub fn planned(folder: &Path) -> anyhow::Result<(RunFolder, Planned)> {
     Ok((run, planned))
 }
 
-/// Replays a run.
-pub fn replayed(run: &RunFolder, planned: &Planned, pictures: bool, printer: &Printer) -> anyhow::Result<Verified> {
+/// Replays a run and looks whether its pictures are what they should be.
+pub fn replayed(run: &RunFolder, planned: &Planned, printer: &Printer) -> anyhow::Result<Verified> {
+    with_pictures(verify(run, planned)?, run, printer)
+}
+
+/// Looks whether the pictures of a run that was replayed are what they should be.
+pub fn with_pictures(verified: Verified, run: &RunFolder, printer: &Printer) -> anyhow::Result<Verified> {
     let mut bar = None;
     let looked = |done, of| bar.get_or_insert_with(|| printer.progress(of, "Checking", "pictures")).set(done);
-    Ok(verify(run, planned, pictures, looked)?)
+    Ok(verified.with_pictures(run, looked)?)
 }
 
 /// Counts a run and writes its report.

@@ -47,7 +47,7 @@ pub struct GatingArgs {
 pub fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitCode> {
     let (folder, planned) = planned(&args.run)?;
     args.gating.check(&planned)?;
-    let verified = replayed(&folder, &planned, true, printer)?;
+    let verified = replayed(&folder, &planned, printer)?;
     let out = args.out.clone().unwrap_or_else(|| folder.report());
     let (answer, written) = report(&folder, &planned, verified, &args.gating, &out)?;
     tell(&answer, &written, args.report.json, printer)?;

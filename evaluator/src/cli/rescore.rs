@@ -34,7 +34,7 @@ pub fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitCode> {
     let (folder, before) = planned(&args.run)?;
     let planned = before.measured_by(&args.suite, &Protocol::open(&args.protocol)?)?;
     args.gating.check(&planned)?;
-    let verified = replayed(&folder, &before, true, printer)?;
+    let verified = replayed(&folder, &before, printer)?;
     let (answer, written) = report(&folder, &planned, verified, &args.gating, &args.out)?;
     tell(&answer, &written, args.report.json, printer)?;
     Ok(args.gating.exit(&answer))

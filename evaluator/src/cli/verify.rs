@@ -26,7 +26,7 @@ struct Report {
 /// Runs the command: 0 where all is well, 3 where it is and something is left to do, 4 where it is not.
 pub fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitCode> {
     let (folder, planned) = planned(&args.run)?;
-    let verified = replayed(&folder, &planned, true, printer)?;
+    let verified = replayed(&folder, &planned, printer)?;
     let missing = missing_shards(&verified.state);
     let complete = missing.is_empty() && !verified.state.journals.is_empty();
     if args.report.json {

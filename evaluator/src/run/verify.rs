@@ -14,16 +14,11 @@ pub struct Verified {
     pub checks: Vec<String>,
 }
 
-/// Replays the journals against the plan, and with `pictures` also opens every picture and hashes what it shows.
+/// Replays the journals against the plan.
 ///
 /// # Errors
 /// What is not as it should be: [`Error::is_integrity`] of it is true.
-pub fn verify(
-    run: &RunFolder,
-    planned: &Planned,
-    pictures: bool,
-    mut looked: impl FnMut(u64, u64),
-) -> Result<Verified> {
+pub fn verify(run: &RunFolder, planned: &Planned) -> Result<Verified> {
     let state = State::of_run(run, planned)?;
     let records: u64 = state.journals.values().map(|(records, _)| records).sum();
     let mut checks = vec![
@@ -42,15 +37,23 @@ pub fn verify(
     if state.is_complete() && !state.ended.is_empty() {
         checks.push("every sample of the plan is drawn and looked at, failed, or left out by policy".to_owned());
     }
-    if pictures {
-        let all: BTreeSet<Sha256> = state.drawn.values().flatten().map(|drawn| drawn.picture).collect();
+    Ok(Verified { state, checks })
+}
+
+impl Verified {
+    /// Also opens every picture and hashes what it shows; `looked` hears how many are done, and of how many.
+    ///
+    /// # Errors
+    /// [`Error::Picture`] where one is gone or another one.
+    pub fn with_pictures(mut self, run: &RunFolder, mut looked: impl FnMut(u64, u64)) -> Result<Self> {
+        let all: BTreeSet<Sha256> = self.state.drawn.values().flatten().map(|drawn| drawn.picture).collect();
         for (index, picture) in (1..).zip(&all) {
             run.open_picture(*picture)?;
             looked(index, all.len() as u64);
         }
-        checks.push(format!("all {} pictures show what the journals say", human::exact(all.len() as u64)));
+        self.checks.push(format!("all {} pictures show what the journals say", human::exact(all.len() as u64)));
+        Ok(self)
     }
-    Ok(Verified { state, checks })
 }
 
 /// The shards that are not done, of a run of which something is there.

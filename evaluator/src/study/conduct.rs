@@ -231,8 +231,8 @@ impl Conductor<'_> {
     fn compare(&self, baseline: &Step, subject: &Step, out: &Path) -> Result<()> {
         let [first, second] = [baseline, subject].map(|step| RunFolder::new(self.store.out(step.key)));
         let (a, b) = (Planned::read(&first)?, Planned::read(&second)?);
-        let before = verify(&first, &a, true, |_, _| {})?;
-        let Verified { state, checks } = verify(&second, &b, true, |_, _| {})?;
+        let before = verify(&first, &a)?.with_pictures(&first, |_, _| {})?;
+        let Verified { state, checks } = verify(&second, &b)?.with_pictures(&second, |_, _| {})?;
         let (planned, state) = run::compare((&a, &before.state), (&b, &state))?;
         let answer = audit(Question { planned: &planned, state: &state, checks, demands: &[], max_error_rate: 0.0 })?;
         let open = |picture: Sha256| first.open_picture(picture).or_else(|_| second.open_picture(picture)).ok();
