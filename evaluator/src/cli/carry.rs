@@ -11,7 +11,6 @@ use pleach_evaluator::run::{self, Arm, Means, Shard, Stage, Told, carry_out, ver
 use pleach_runtime::{
     args::{ProviderArgs, RuntimeArgs, open_bundle},
     engine::Engine,
-    pipeline::Options,
 };
 use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 
@@ -62,7 +61,6 @@ pub fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitCode> {
     args.gating.check(&plan)?;
     let shard = shard(args, printer)?;
     let providers = args.provider.providers()?;
-    let names: Vec<String> = providers.list().iter().map(|provider| provider.kind().to_string()).collect();
     let engine = Engine::start(&args.runtime.engine())?;
     let bundle = |arm: Arm| -> run::Result<_> {
         let (moved, planned) = match arm {
@@ -72,13 +70,7 @@ pub fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitCode> {
         let source = moved.clone().or_else(|| planned.map(|planned| planned.source.clone())).unwrap_or_default();
         Ok(open_bundle(&source, printer)?)
     };
-    let options = Options {
-        expert: None,
-        max_resident: args.runtime.max_resident,
-        max_memory: args.runtime.max_memory,
-        providers,
-        cache: args.runtime.cache(),
-    };
+    let options = args.runtime.options(providers);
     let stage = args.stage.map(|stage| match stage {
         StageName::Draw => Stage::Draw,
         StageName::Look => Stage::Look,
@@ -86,8 +78,8 @@ pub fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitCode> {
     let means = Means {
         engine: &engine,
         bundle: &bundle,
+        environment: environment(&engine, &options.providers),
         options,
-        environment: environment(&engine, &names),
         batch: args.batch,
         stage,
     };

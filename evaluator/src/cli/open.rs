@@ -4,13 +4,13 @@ use super::report::GatingArgs;
 use image::RgbImage;
 use pleach_console::{ExitCode, Interrupt, Printer, Progress, ResultExt};
 use pleach_evaluator::{
-    document::{Environment, Verdict, VerdictStatus},
+    document::{Environment, Verdict},
     report,
     run::{Planned, RunFolder, Stage, Verified, Watch, verify},
     score::{Answer, Question, audit},
 };
 use pleach_model::files::Sha256;
-use pleach_runtime::engine::Engine;
+use pleach_runtime::engine::{Engine, ProviderKind, Providers};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -87,13 +87,7 @@ pub fn report_on(
 /// Says the verdict, in the words of the report.
 pub fn say(answer: &Answer, folder: &Path, printer: &Printer) -> anyhow::Result<()> {
     let verdict = &answer.audit.verdict;
-    let word = match verdict.status {
-        VerdictStatus::Pass => "PASS",
-        VerdictStatus::Fail => "FAIL",
-        VerdictStatus::Incomplete => "INCOMPLETE",
-        VerdictStatus::Invalid => "INVALID",
-    };
-    printer.line(format_args!("{word}: {}", verdict.reasons.join("; ")))?;
+    printer.line(format_args!("{}: {}", verdict.status.word(), verdict.reasons.join("; ")))?;
     printer.status("Report", folder.join("index.html").display());
     Ok(())
 }
@@ -110,7 +104,11 @@ pub fn code(verdict: &Verdict) -> ExitCode {
 }
 
 /// What draws and looks on this machine.
-pub fn environment(engine: &Engine, providers: &[String]) -> Environment {
+pub fn environment(engine: &Engine, providers: &Providers) -> Environment {
+    let mut names: Vec<String> = providers.list().iter().map(|provider| provider.kind().to_string()).collect();
+    if names.is_empty() {
+        names.push(ProviderKind::Cpu.to_string());
+    }
     let processor = fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
         let line = text.lines().find(|line| line.starts_with("model name"))?;
         Some(line.split_once(':')?.1.trim().to_owned())
@@ -119,7 +117,7 @@ pub fn environment(engine: &Engine, providers: &[String]) -> Environment {
         pleach: env!("CARGO_PKG_VERSION").to_owned(),
         commit: option_env!("PLEACH_COMMIT").map(str::to_owned),
         onnxruntime: engine.dylib().version.clone(),
-        providers: if providers.is_empty() { vec!["cpu".to_owned()] } else { providers.to_vec() },
+        providers: names,
         platform: format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH),
         processor,
     }

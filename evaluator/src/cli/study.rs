@@ -13,7 +13,6 @@ use pleach_evaluator::{
 use pleach_runtime::{
     args::{ProviderArgs, RuntimeArgs, open_bundle},
     engine::Engine,
-    pipeline::Options,
 };
 use std::{
     collections::HashSet,
@@ -113,22 +112,15 @@ fn carry_out(
 ) -> Result<(), Error> {
     let wrong = |error: &dyn std::fmt::Display| Error::Asked(error.to_string());
     let providers = args.provider.providers().map_err(|error| wrong(&error))?;
-    let names: Vec<String> = providers.list().iter().map(|provider| provider.kind().to_string()).collect();
     let engine = Engine::start(&args.runtime.engine()).map_err(|error| wrong(&error))?;
     let programs = Programs::find(args.programs.as_deref(), &plan.programs(), plan.recipe.threads)?;
     let open = |source: &str| open_bundle(source, printer).map_err(run::Error::from);
-    let options = Options {
-        expert: None,
-        max_resident: args.runtime.max_resident,
-        max_memory: args.runtime.max_memory,
-        providers,
-        cache: args.runtime.cache(),
-    };
+    let options = args.runtime.options(providers);
     let means = Means {
         engine: &engine,
         open: &open,
+        environment: environment(&engine, &options.providers),
         options,
-        environment: environment(&engine, &names),
         batch: args.batch,
         programs: &programs,
         folder,

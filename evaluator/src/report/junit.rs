@@ -16,7 +16,7 @@ struct Junit<'a> {
 
 impl Junit<'_> {
     fn verdict(&self) -> &'static str {
-        words::verdict(self.audit.verdict.status)
+        self.audit.verdict.status.word()
     }
 
     fn tests(&self) -> usize {

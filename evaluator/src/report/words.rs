@@ -6,24 +6,13 @@ use super::{
     svg::Look,
 };
 use crate::document::{
-    Audit, Better, ConfidenceInterval, Gate, GateStatus, Metric, MetricKind, Quantity, Rule, Sample, Side, Status,
-    Unit, VerdictStatus,
+    Audit, Better, ConfidenceInterval, Gate, GateStatus, Metric, MetricKind, Quantity, Rule, Sample, Side, Status, Unit,
 };
 
 /// The name of the audited model's arm.
 pub(super) const SUBJECT: &str = "subject";
 /// The name of the arm that it is compared with.
 pub(super) const BASELINE: &str = "baseline";
-
-/// The answer in a word.
-pub(super) fn verdict(status: VerdictStatus) -> &'static str {
-    match status {
-        VerdictStatus::Pass => "PASS",
-        VerdictStatus::Fail => "FAIL",
-        VerdictStatus::Incomplete => "INCOMPLETE",
-        VerdictStatus::Invalid => "INVALID",
-    }
-}
 
 /// Whether a gate holds, in a word and a sign.
 pub(super) fn gate(status: GateStatus) -> Cell {

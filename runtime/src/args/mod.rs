@@ -7,7 +7,10 @@ mod source;
 pub use provider::ProviderArgs;
 pub use source::{OpenError, open_bundle};
 
-use crate::engine::{CACHE_LIMIT, EngineOptions, HostCache};
+use crate::{
+    engine::{CACHE_LIMIT, EngineOptions, HostCache, Providers},
+    pipeline::Options,
+};
 use std::{num::NonZeroUsize, path::PathBuf};
 
 /// How networks are run.
@@ -20,11 +23,11 @@ pub struct RuntimeArgs {
 
     /// Most memory to take, such as 2GB: opens one network at a time and decodes in tiles where that is needed
     #[arg(long, value_name = "SIZE", value_parser = bytes::parse)]
-    pub max_memory: Option<u64>,
+    max_memory: Option<u64>,
 
     /// Most experts to keep open at one time, those used last [default: all, or what --max-memory allows]
     #[arg(long, value_name = "N")]
-    pub max_resident: Option<NonZeroUsize>,
+    max_resident: Option<NonZeroUsize>,
 
     /// Keep nothing on this device that would make the next start faster
     #[arg(long)]
@@ -41,8 +44,9 @@ impl RuntimeArgs {
         EngineOptions { dylib: self.ort_lib.clone(), threads: self.threads }
     }
 
-    /// Where optimised graphs are kept.
-    pub fn cache(&self) -> HostCache {
-        if self.no_cache { HostCache::off() } else { HostCache::of_user(CACHE_LIMIT) }
+    /// How a pipeline is opened over these providers, no expert chosen.
+    pub fn options(&self, providers: Providers) -> Options {
+        let cache = if self.no_cache { HostCache::off() } else { HostCache::of_user(CACHE_LIMIT) };
+        Options { expert: None, max_resident: self.max_resident, max_memory: self.max_memory, providers, cache }
     }
 }

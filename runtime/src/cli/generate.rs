@@ -117,9 +117,7 @@ pub fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitCode> {
     request.check(&bundle)?;
     introduce(&bundle, args.expert.as_deref(), printer);
     let engine = Engine::start(&args.runtime.engine())?;
-    let RuntimeArgs { max_memory, max_resident, .. } = args.runtime;
-    let options =
-        Options { expert: args.expert.clone(), max_resident, max_memory, providers, cache: args.runtime.cache() };
+    let options = Options { expert: args.expert.clone(), ..args.runtime.options(providers) };
     let mut pipeline = Pipeline::open(bundle, &engine, options)?;
 
     let recipes = pipeline.recipes(&request)?;

@@ -48,7 +48,7 @@ pub(super) fn banner(context: &Context<'_>) -> Banner {
     }
     Banner {
         tone,
-        word: words::verdict(audit.verdict.status),
+        word: audit.verdict.status.word(),
         meaning,
         about,
         exit_code: audit.verdict.exit_code,
