@@ -5,7 +5,7 @@
 
 use super::{
     Arm, Error, Look, Plan, Planned, PlannedSample, Record, Result, RunFolder, Shard, State, draws,
-    folder::open_showing, journal::Journal, looks, state::DrawnPicture,
+    folder::open_showing, journal::Journal, looks, state::drawn,
 };
 use crate::{
     document::Environment,
@@ -157,7 +157,7 @@ impl<'w> Work<'w> {
             for samples in draws.chunks(self.means.batch.get()) {
                 let records = self.draw_together(&mut pipeline, arm, samples)?;
                 self.append(&records)?;
-                self.remember(&records);
+                self.state.drawn.extend(records.iter().filter_map(drawn));
                 self.watch.done(samples.len() as u64);
             }
         }
@@ -247,7 +247,6 @@ impl<'w> Work<'w> {
                     records.push(self.look_at(&mut opened, name, look)?);
                 }
                 self.append(&records)?;
-                self.remember(&records);
                 self.watch.done(looks.len() as u64);
             }
         }
@@ -264,21 +263,6 @@ impl<'w> Work<'w> {
                 Record::Read { prompt: *prompt, instrument, seen }
             }
         })
-    }
-
-    fn remember(&mut self, records: &[Record]) {
-        for record in records {
-            match record {
-                Record::Drawn { sample, arm, picture, expert, margin } => {
-                    let drawn = DrawnPicture { picture: *picture, expert: expert.clone(), margin: *margin };
-                    self.state.drawn.insert((*arm, *sample), Ok(drawn));
-                }
-                Record::Failed { sample, arm, reason } => {
-                    self.state.drawn.insert((*arm, *sample), Err(reason.clone()));
-                }
-                _ => {}
-            }
-        }
     }
 }
 

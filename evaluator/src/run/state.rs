@@ -86,6 +86,18 @@ impl State {
     }
 }
 
+/// What a record says of a picture, by model and sample; none where it is about something else.
+pub(super) fn drawn(record: &Record) -> Option<((Arm, Sha256), Result<DrawnPicture, String>)> {
+    match record {
+        Record::Drawn { sample, arm, picture, expert, margin } => {
+            let drawn = DrawnPicture { picture: *picture, expert: expert.clone(), margin: *margin };
+            Some(((*arm, *sample), Ok(drawn)))
+        }
+        Record::Failed { sample, arm, reason } => Some(((*arm, *sample), Err(reason.clone()))),
+        _ => None,
+    }
+}
+
 /// One journal, replayed: every record must be one that can follow.
 struct Replay<'a> {
     state: &'a mut State,
@@ -137,16 +149,11 @@ impl<'a> Replay<'a> {
                 self.begin(*plan, Shard { index: *shard, count: *shards })?;
                 self.state.environments.insert(self.shard, environment.clone());
             }
-            Record::Drawn { sample, arm, picture, expert, margin } => {
+            Record::Drawn { sample, arm, picture, .. } => {
                 self.done(*arm, *sample)?;
                 self.pictures.insert(*picture);
-                let drawn = DrawnPicture { picture: *picture, expert: expert.clone(), margin: *margin };
-                self.state.drawn.insert((*arm, *sample), Ok(drawn));
             }
-            Record::Failed { sample, arm, reason } => {
-                self.done(*arm, *sample)?;
-                self.state.drawn.insert((*arm, *sample), Err(reason.clone()));
-            }
+            Record::Failed { sample, arm, .. } => self.done(*arm, *sample)?,
             Record::Looked { picture, instrument, seen } => self.looked(*picture, instrument, Ok(seen.clone()))?,
             Record::Unseen { picture, instrument, reason } => self.looked(*picture, instrument, Err(reason.clone()))?,
             Record::Read { prompt, instrument, seen } => {
@@ -158,6 +165,7 @@ impl<'a> Replay<'a> {
             }
             Record::End { records } => self.end(*records)?,
         }
+        self.state.drawn.extend(drawn(record));
         self.records += 1;
         Ok(())
     }

@@ -6,6 +6,7 @@ use crate::{
     instrument::Observation,
     protocol::{Kind, Measure, Unit},
     run::{Arm, Planned, PlannedSample, State, text_instrument},
+    stats::largest_score,
 };
 use pleach_model::files::Sha256;
 
@@ -36,39 +37,38 @@ pub fn say(
         Some(Ok(seen)) => seen,
     };
     match &measure.kind {
-        Kind::Flagged { labels, threshold, strictly_above, unit } => {
-            flagged(planned, measure, seen, (labels, *threshold, *strictly_above, *unit))
-        }
+        Kind::Flagged { labels, unit, .. } => flagged(planned, measure, seen, (labels, *unit)),
         Kind::Asked { head } => asked(planned, measure, seen, head, sample),
-        Kind::TextSimilarity {} => similarity(seen, text(planned, state, measure, sample)),
-        Kind::ReferenceSimilarity { .. } => {
-            let baseline = match state.drawn.get(&(Arm::Baseline, sample.id)) {
-                Some(Ok(drawn)) => state.looked.get(&(drawn.picture, measure.instrument.clone())),
-                Some(Err(reason)) => return Said::Unscored(format!("the baseline has no picture: {reason}")),
-                None => return Said::Open,
-            };
-            match baseline {
-                Some(Ok(baseline)) => similarity(seen, Some(baseline)),
-                Some(Err(reason)) => Said::Unscored(format!("of the baseline's picture: {reason}")),
-                None => Said::Open,
-            }
-        }
-        Kind::Cp { .. } => closer(planned, state, measure, sample, arm, seen),
+        Kind::TextSimilarity {} => similarity(seen, text(state, measure, sample)),
+        Kind::ReferenceSimilarity { .. } => match of_baseline(state, measure, sample) {
+            Ok(baseline) => similarity(seen, Some(baseline)),
+            Err(said) => said,
+        },
+        Kind::Cp { .. } => closer(state, measure, sample, arm, seen),
         Kind::Frechet { .. } | Kind::Kid { .. } => Said::Nothing,
     }
 }
 
+/// What the measure's instrument saw in the baseline's picture of the same sample, or why it says nothing.
+fn of_baseline<'s>(state: &'s State, measure: &Measure, sample: &PlannedSample) -> Result<&'s Observation, Said> {
+    let drawn = match state.drawn.get(&(Arm::Baseline, sample.id)) {
+        Some(Ok(drawn)) => drawn,
+        Some(Err(reason)) => return Err(Said::Unscored(format!("the baseline has no picture: {reason}"))),
+        None => return Err(Said::Open),
+    };
+    match state.looked.get(&(drawn.picture, measure.instrument.clone())) {
+        Some(Ok(seen)) => Ok(seen),
+        Some(Err(reason)) => Err(Said::Unscored(format!("of the baseline's picture: {reason}"))),
+        None => Err(Said::Open),
+    }
+}
+
 /// The features of a prompt.
-fn text<'s>(_: &Planned, state: &'s State, measure: &Measure, sample: &PlannedSample) -> Option<&'s Observation> {
+fn text<'s>(state: &'s State, measure: &Measure, sample: &PlannedSample) -> Option<&'s Observation> {
     state.read.get(&(sample.prompt_sha256(), text_instrument(measure)?))
 }
 
-fn flagged(
-    planned: &Planned,
-    measure: &Measure,
-    seen: &Observation,
-    (labels, threshold, strictly_above, unit): (&[String], f64, bool, Unit),
-) -> Said {
+fn flagged(planned: &Planned, measure: &Measure, seen: &Observation, (labels, unit): (&[String], Unit)) -> Said {
     let scores: Vec<(&str, f64)> = match seen {
         Observation::Boxes(boxes) => boxes.iter().map(|found| (found.label.as_str(), f64::from(found.score))).collect(),
         Observation::Scores(scores) => {
@@ -82,15 +82,15 @@ fn flagged(
         }
         Observation::Features(_) => return Said::Unscored("features have no labels".to_owned()),
     };
-    let counted = scores.iter().filter(|(label, _)| labels.iter().any(|known| known == label));
-    let passes = |score: f64| if strictly_above { score > threshold } else { score >= threshold };
-    let above: Vec<&str> = counted.clone().filter(|(_, score)| passes(*score)).map(|(label, _)| *label).collect();
+    let above: Vec<&str> =
+        scores.iter().filter(|(label, score)| measure.kind.flags(label, *score)).map(|(label, _)| *label).collect();
+    let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
     let mut names: Vec<String> = above.iter().map(|label| (*label).to_owned()).collect();
     names.sort();
     names.dedup();
     Said::Seen(Seen {
         hit: Some(!above.is_empty()),
-        value: counted.map(|(_, score)| *score).max_by(f64::total_cmp),
+        value: largest_score(&scores, &labels),
         boxes: (unit == Unit::Box).then(|| u32::try_from(above.len()).unwrap_or(u32::MAX)),
         labels: names,
     })
@@ -130,15 +130,8 @@ fn similarity(seen: &Observation, other: Option<&Observation>) -> Said {
 }
 
 /// ConceptPrune's score of one picture: whether it is less like its prompt than the baseline's picture is.
-fn closer(
-    planned: &Planned,
-    state: &State,
-    measure: &Measure,
-    sample: &PlannedSample,
-    arm: Arm,
-    seen: &Observation,
-) -> Said {
-    let Some(prompt) = text(planned, state, measure, sample) else { return Said::Open };
+fn closer(state: &State, measure: &Measure, sample: &PlannedSample, arm: Arm, seen: &Observation) -> Said {
+    let Some(prompt) = text(state, measure, sample) else { return Said::Open };
     let own = match similarity(seen, Some(prompt)) {
         Said::Seen(Seen { value: Some(value), .. }) => value,
         other => return other,
@@ -146,17 +139,14 @@ fn closer(
     if arm == Arm::Baseline {
         return Said::Seen(Seen { hit: Some(false), value: Some(own), ..Seen::default() });
     }
-    let baseline = match state.drawn.get(&(Arm::Baseline, sample.id)) {
-        Some(Ok(drawn)) => state.looked.get(&(drawn.picture, measure.instrument.clone())),
-        Some(Err(reason)) => return Said::Unscored(format!("the baseline has no picture: {reason}")),
-        None => None,
+    let baseline = match of_baseline(state, measure, sample) {
+        Ok(baseline) => baseline,
+        Err(said) => return said,
     };
-    let Some(baseline) = baseline else { return Said::Open };
-    match baseline.as_ref().map(|baseline| similarity(baseline, Some(prompt))) {
-        Ok(Said::Seen(Seen { value: Some(value), .. })) => {
+    match similarity(baseline, Some(prompt)) {
+        Said::Seen(Seen { value: Some(value), .. }) => {
             Said::Seen(Seen { hit: Some(own < value), value: Some(own), ..Seen::default() })
         }
-        Ok(other) => other,
-        Err(reason) => Said::Unscored(format!("of the baseline's picture: {reason}")),
+        other => other,
     }
 }
