@@ -19,7 +19,7 @@ impl Classifier {
     /// Opens the classifier in `folder`.
     ///
     /// # Errors
-    /// Files that cannot be read, a graph that ONNX Runtime refuses, [`Error::Graph`](super::Error::Graph) where graph and configuration differ.
+    /// Those of [`classifier::Classifier::open`].
     pub fn open(engine: &Engine, folder: &Path) -> Result<Self> {
         Ok(Self(classifier::Classifier::open(engine, folder)?))
     }

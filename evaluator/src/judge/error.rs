@@ -1,7 +1,7 @@
 //! Every way in which a judgement can fail.
 
-use pleach_model::{error, files, pipeline};
-use pleach_runtime::{classifier, engine, png};
+use pleach_model::files;
+use pleach_runtime::{classifier, png};
 use std::path::PathBuf;
 
 /// Result of this module.
@@ -13,25 +13,9 @@ pub enum Error {
     /// A file cannot be read.
     #[error(transparent)]
     File(#[from] files::Error),
-    /// The classifier's configuration cannot be read.
+    /// The classifier cannot be opened, or does not run.
     #[error(transparent)]
-    Folder(#[from] pipeline::Error),
-    /// The classifier's configuration is not one.
-    #[error(transparent)]
-    Network(#[from] error::Error),
-    /// The classifier does not run.
-    #[error(transparent)]
-    Engine(#[from] engine::Error),
-    /// The classifier's graph does not give what its configuration says.
-    #[error("{}: the graph gives {found}, the configuration beside it expects {expected}", folder.display())]
-    Graph {
-        /// The classifier's folder.
-        folder: PathBuf,
-        /// What the configuration says.
-        expected: String,
-        /// What the graph declares or gives.
-        found: String,
-    },
+    Classifier(#[from] classifier::Error),
     /// A line of the labels is not one.
     #[error("{}, line {line}: {reason}", path.display())]
     Line {
@@ -78,15 +62,4 @@ pub enum Error {
     /// No statistic can be made.
     #[error(transparent)]
     Statistics(#[from] crate::Error),
-}
-
-impl From<classifier::Error> for Error {
-    fn from(error: classifier::Error) -> Self {
-        match error {
-            classifier::Error::Folder(error) => Self::Folder(error),
-            classifier::Error::Config(error) => Self::Network(error),
-            classifier::Error::Engine(error) => Self::Engine(error),
-            classifier::Error::Graph { folder, expected, found } => Self::Graph { folder, expected, found },
-        }
-    }
 }
