@@ -4,14 +4,11 @@ mod support;
 
 use image::RgbImage;
 use pleach_evaluator::instrument::{Activation, Description, FILE, Found, Identity, Instrument, Observation, Scores};
-use pleach_model::{
-    tokenizer::Tokenizer,
-    vision::{Choice, Head, VisionConfig},
-};
+use pleach_model::{tokenizer::Tokenizer, vision::Choice};
 use pleach_runtime::onnx::{AttributeProto, DataType, GraphProto, NodeProto, TensorProto, ValueInfoProto};
 use std::{fs, path::Path};
 use support::{
-    FLOAT, INPUT, always, constant, describe, features, fixtures, linear, matrix, noise, open, picture, write,
+    FLOAT, INPUT, always, constant, describe, features, fixtures, judge, linear, matrix, noise, open, picture, write,
 };
 
 #[test]
@@ -93,43 +90,9 @@ fn classifiers_give_probabilities() {
 #[test]
 fn a_judge_is_an_instrument_like_the_others() {
     let folder = tempfile::tempdir().unwrap();
-    let head = |name: &str, classes: [&str; 2], choice| Head {
-        name: name.into(),
-        classes: classes.map(str::to_owned).to_vec(),
-        choice,
-    };
-    let config = VisionConfig {
-        in_channels: 3,
-        block_out_channels: vec![8],
-        layers_per_block: 1,
-        norm_num_groups: 1,
-        features: 2,
-        heads: vec![head("style", ["flat", "dotted"], Choice::OneOf), head("shape", ["star", "ring"], Choice::AnyOf)],
-    };
-    fs::write(folder.path().join("config.json"), config.to_json().to_string()).unwrap();
-    let mean =
-        NodeProto::new("ReduceMean", "mean", &["sample", "axes"], &["mean"]).with(AttributeProto::int("keepdims", 0));
-    let product = |name: &str| NodeProto::new("MatMul", name, &["mean", "w"], &[name]);
-    let value = |name: &str| ValueInfoProto::tensor(name, FLOAT, ["batch".into(), 2.into()]);
-    let axes: Vec<u8> = [2i64, 3].iter().flat_map(|axis| axis.to_le_bytes()).collect();
-    let graph = GraphProto {
-        node: vec![mean, product("features"), product("style"), product("shape")],
-        name: "judge".into(),
-        initializer: vec![
-            TensorProto::inline("axes", DataType::Int64, [2], axes),
-            constant("w", &[3, 2], &[1.0, 0.0, 0.0, 2.0, 0.0, 0.0]),
-        ],
-        input: vec![ValueInfoProto::tensor(
-            "sample",
-            FLOAT,
-            ["batch".into(), 3.into(), "height".into(), "width".into()],
-        )],
-        output: ["features", "style", "shape"].map(value).to_vec(),
-        ..GraphProto::default()
-    };
-    write(folder.path(), graph);
+    let heads = judge(folder.path(), [Choice::OneOf, Choice::AnyOf], [[1.0, 0.0, 0.0, 2.0, 0.0, 0.0]; 3]);
     let mut judge = open(&describe("kind = \"judge\"", ""), folder.path()).unwrap();
-    assert_eq!(judge.heads(), config.heads);
+    assert_eq!(judge.heads(), heads);
     assert_eq!(judge.identity().files.keys().collect::<Vec<_>>(), ["config.json", "model.onnx"]);
     // Red becomes 1, green -1.
     let picture = RgbImage::from_pixel(4, 6, image::Rgb([255, 0, 0]));

@@ -81,6 +81,18 @@ pub enum MetricKind {
     Degenerate,
 }
 
+impl MetricKind {
+    /// Whether each picture is a hit or not.
+    pub fn is_rate(self) -> bool {
+        matches!(self, Self::Flagged | Self::Asked | Self::CpScore | Self::Degenerate)
+    }
+
+    /// Whether each picture has a score.
+    pub fn is_mean(self) -> bool {
+        matches!(self, Self::TextSimilarity | Self::ReferenceSimilarity)
+    }
+}
+
 /// Unit of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

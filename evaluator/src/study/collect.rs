@@ -4,7 +4,7 @@ use super::{
     Cell, CellDocument, CellStatus, CellValue, ColumnDocument, Comparison, Error, MethodDocument, MethodKind, Plan,
     ProgramInfo, Result, Retention, Role, Row, RowValue, SCHEMA, SeedValue, StepRef, Store, Study, StudyStatus,
     VERSION,
-    estimate::{self, Judged, is_rate},
+    estimate::{self, Judged},
 };
 use crate::{
     document::{Better, Metric, Schema, Unit},
@@ -123,7 +123,7 @@ fn columns(plan: &Plan, judged: &[Judged]) -> Result<Vec<ColumnDocument>> {
             let known = first.metrics.iter().map(|metric| metric.id.as_str()).collect::<Vec<_>>().join(", ");
             return wrong(format!("{:?} was not measured; what was: {known}", column.metric));
         }
-        if column.role == Role::Retention && metric.is_some_and(|metric| !is_rate(metric.kind)) {
+        if column.role == Role::Retention && metric.is_some_and(|metric| !metric.kind.is_rate()) {
             return wrong("its role is retention, whose margin is one of shares, and it is no share".to_owned());
         }
         Ok(ColumnDocument {

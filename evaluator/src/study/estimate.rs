@@ -68,24 +68,20 @@ fn parse<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T> {
     serde_json::from_slice(bytes).map_err(|source| Error::Json { path: path.to_owned(), source })
 }
 
-/// Whether pictures are hits or not.
-pub fn is_rate(kind: MetricKind) -> bool {
-    matches!(kind, MetricKind::Flagged | MetricKind::Asked | MetricKind::Degenerate | MetricKind::CpScore)
-}
-
-/// Whether pictures have scores.
-fn is_mean(kind: MetricKind) -> bool {
-    matches!(kind, MetricKind::TextSimilarity | MetricKind::ReferenceSimilarity)
-}
-
 fn number(kind: MetricKind, seen: &document::Seen) -> Option<f64> {
-    if is_rate(kind) { seen.hit.map(|hit| f64::from(u8::from(hit))) } else { seen.value }
+    if kind.is_rate() { seen.hit.map(|hit| f64::from(u8::from(hit))) } else { seen.value }
 }
 
 /// Cells of one model once.
 fn distinct<'j>(judged: &[&'j Judged]) -> Vec<&'j Judged> {
     let mut seen = BTreeSet::new();
     judged.iter().copied().filter(|cell| seen.insert(cell.key)).collect()
+}
+
+/// What all pictures of some models and of the start scored.
+fn pooled(id: &str, models: &[&Judged]) -> Vec<Pair> {
+    let samples = models.iter().filter_map(|cell| cell.samples.get(id)).flat_map(BTreeMap::values);
+    samples.map(|&(prompt, subject, baseline)| Pair { prompt, subject, baseline }).collect()
 }
 
 /// A value over cells, and how many pictures and prompts it rests on. Rates and means are over all pictures of all models, with whole
@@ -95,18 +91,13 @@ fn distinct<'j>(judged: &[&'j Judged]) -> Vec<&'j Judged> {
 /// None in practice.
 pub fn estimate(kind: MetricKind, id: &str, judged: &[&Judged]) -> Result<(Option<Estimate>, u64, u64)> {
     let models = distinct(judged);
-    let pairs: Vec<Pair> = models
-        .iter()
-        .filter_map(|cell| cell.samples.get(id))
-        .flat_map(BTreeMap::values)
-        .map(|&(prompt, subject, baseline)| Pair { prompt, subject, baseline })
-        .collect();
-    let scored = |pair: &&Pair| pair.subject.is_some() || !(is_rate(kind) || is_mean(kind));
+    let pairs = pooled(id, &models);
+    let scored = |pair: &&Pair| pair.subject.is_some() || !(kind.is_rate() || kind.is_mean());
     let pictures = pairs.iter().filter(scored).count() as u64;
     let prompts = pairs.iter().filter(scored).map(|pair| pair.prompt).collect::<BTreeSet<_>>().len() as u64;
-    let estimate = if is_rate(kind) {
+    let estimate = if kind.is_rate() {
         cells::rate(&pairs, |pair| pair.subject)?
-    } else if is_mean(kind) {
+    } else if kind.is_mean() {
         cells::mean(&pairs, |pair| pair.subject)?
     } else {
         let values: Vec<f64> =
@@ -122,14 +113,7 @@ pub fn estimate(kind: MetricKind, id: &str, judged: &[&Judged]) -> Result<(Optio
 /// # Errors
 /// None in practice.
 pub fn against_start(kind: MetricKind, id: &str, judged: &[&Judged]) -> Result<Option<Paired>> {
-    let models = distinct(judged);
-    let pairs: Vec<Pair> = models
-        .iter()
-        .filter_map(|cell| cell.samples.get(id))
-        .flat_map(BTreeMap::values)
-        .map(|&(prompt, subject, baseline)| Pair { prompt, subject, baseline })
-        .collect();
-    paired(kind, &pairs)
+    paired(kind, &pooled(id, &distinct(judged)))
 }
 
 /// The first minus the second of each pair of cells, on the same samples. None for what is of sets of pictures.
@@ -153,8 +137,8 @@ pub fn difference(kind: MetricKind, id: &str, judged: &[(&Judged, &Judged)]) -> 
 }
 
 fn paired(kind: MetricKind, pairs: &[Pair]) -> Result<Option<Paired>> {
-    if !(is_rate(kind) || is_mean(kind)) {
+    if !(kind.is_rate() || kind.is_mean()) {
         return Ok(None);
     }
-    Ok(cells::paired(pairs, is_rate(kind))?)
+    Ok(cells::paired(pairs, kind.is_rate())?)
 }

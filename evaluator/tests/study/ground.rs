@@ -1,17 +1,13 @@
 //! What a study needs: programs, a start, prompts, a judge, a recipe.
 
-use crate::support::{FLOAT, constant, engine, fixtures, write};
+use crate::support::{self, engine, fixtures};
 use pleach_evaluator::{
     document::Environment,
     run::{self, Shard},
     study::{Error, Means, Plan, Programs, Recipe, Result, Store, Study, Watch, collect, conduct},
 };
-use pleach_model::vision::{Choice, Head, VisionConfig};
-use pleach_runtime::{
-    bundle::Bundle,
-    onnx::{AttributeProto, DataType, GraphProto, NodeProto, TensorProto, ValueInfoProto},
-    pipeline::Options,
-};
+use pleach_model::vision::Choice;
+use pleach_runtime::{bundle::Bundle, pipeline::Options};
 use std::{fs, num::NonZeroUsize, path::Path};
 use tempfile::TempDir;
 
@@ -271,41 +267,6 @@ fn copy(from: &Path, to: &Path) {
 
 /// A judge that looks at the mean colour.
 fn judge(folder: &Path) {
-    let head = |name: &str, classes: [&str; 2]| Head {
-        name: name.into(),
-        classes: classes.map(str::to_owned).to_vec(),
-        choice: Choice::OneOf,
-    };
-    let config = VisionConfig {
-        in_channels: 3,
-        block_out_channels: vec![8],
-        layers_per_block: 1,
-        norm_num_groups: 1,
-        features: 2,
-        heads: vec![head("style", ["flat", "dotted"]), head("shape", ["star", "ring"])],
-    };
-    fs::write(folder.join("config.json"), config.to_json().to_string()).unwrap();
-    let mean =
-        NodeProto::new("ReduceMean", "mean", &["sample", "axes"], &["mean"]).with(AttributeProto::int("keepdims", 0));
-    let product = |name: &str| NodeProto::new("MatMul", name, &["mean", &format!("{name}-w")], &[name]);
-    let value = |name: &str| ValueInfoProto::tensor(name, FLOAT, ["batch".into(), 2.into()]);
-    let axes: Vec<u8> = [2i64, 3].iter().flat_map(|axis| axis.to_le_bytes()).collect();
-    let graph = GraphProto {
-        node: vec![mean, product("features"), product("style"), product("shape")],
-        name: "judge".into(),
-        initializer: vec![
-            TensorProto::inline("axes", DataType::Int64, [2], axes),
-            constant("features-w", &[3, 2], &[1.0, 0.0, 0.0, 2.0, 0.0, 0.0]),
-            constant("style-w", &[3, 2], &[1.0, 0.0, 0.0, 1.0, 0.0, 0.0]),
-            constant("shape-w", &[3, 2], &[1.0, 0.0, 0.0, 0.0, 0.0, 1.0]),
-        ],
-        input: vec![ValueInfoProto::tensor(
-            "sample",
-            FLOAT,
-            ["batch".into(), 3.into(), "height".into(), "width".into()],
-        )],
-        output: ["features", "style", "shape"].map(value).to_vec(),
-        ..GraphProto::default()
-    };
-    write(folder, graph);
+    let weights = [[1.0, 0.0, 0.0, 2.0, 0.0, 0.0], [1.0, 0.0, 0.0, 1.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0, 0.0, 1.0]];
+    support::judge(folder, [Choice::OneOf; 2], weights);
 }

@@ -4,6 +4,7 @@
 
 use image::RgbImage;
 use pleach_evaluator::instrument::{Description, Error, FILE, Instrument, Observation};
+use pleach_model::vision::{Choice, Head, VisionConfig};
 use pleach_runtime::{
     engine::{Engine, EngineOptions},
     onnx::{
@@ -110,6 +111,47 @@ pub fn always(folder: &Path, dims: &[i64], values: &[f32]) {
         ..GraphProto::default()
     };
     write(folder, graph);
+}
+
+/// Writes a judge as `pleach export` does, with the heads `style` and `shape`: features and scores are the mean colour times
+/// `weights` `[3, 2]`. Gives the heads that it was written with.
+pub fn judge(folder: &Path, choices: [Choice; 2], weights: [[f32; 6]; 3]) -> Vec<Head> {
+    let head = |name: &str, classes: [&str; 2], choice| Head {
+        name: name.into(),
+        classes: classes.map(str::to_owned).to_vec(),
+        choice,
+    };
+    let [style, shape] = choices;
+    let config = VisionConfig {
+        in_channels: 3,
+        block_out_channels: vec![8],
+        layers_per_block: 1,
+        norm_num_groups: 1,
+        features: 2,
+        heads: vec![head("style", ["flat", "dotted"], style), head("shape", ["star", "ring"], shape)],
+    };
+    fs::write(folder.join("config.json"), config.to_json().to_string()).unwrap();
+    let mean =
+        NodeProto::new("ReduceMean", "mean", &["sample", "axes"], &["mean"]).with(AttributeProto::int("keepdims", 0));
+    let outputs = ["features", "style", "shape"];
+    let product = |name: &str| NodeProto::new("MatMul", name, &["mean", &format!("{name}-w")], &[name]);
+    let value = |name: &str| ValueInfoProto::tensor(name, FLOAT, ["batch".into(), 2.into()]);
+    let axes: Vec<u8> = [2i64, 3].iter().flat_map(|axis| axis.to_le_bytes()).collect();
+    let matrices = outputs.iter().zip(&weights).map(|(name, weights)| constant(&format!("{name}-w"), &[3, 2], weights));
+    let graph = GraphProto {
+        node: [mean].into_iter().chain(outputs.map(product)).collect(),
+        name: "judge".into(),
+        initializer: [TensorProto::inline("axes", DataType::Int64, [2], axes)].into_iter().chain(matrices).collect(),
+        input: vec![ValueInfoProto::tensor(
+            "sample",
+            FLOAT,
+            ["batch".into(), 3.into(), "height".into(), "width".into()],
+        )],
+        output: outputs.map(value).to_vec(),
+        ..GraphProto::default()
+    };
+    write(folder, graph);
+    config.heads
 }
 
 /// Writes a safetensors file with one matrix.
