@@ -2,6 +2,9 @@
 //!
 //! A recipe is a serde struct with defaults. A key that the struct does not have is an error which names its path and the
 //! nearest key that exists, whether or not the struct says `deny_unknown_fields`. [`to_toml`] gives the effective recipe.
+//!
+//! `extends = "other.toml"` takes from another recipe, whose path starts in the folder of the one that names it, every key that it does not
+//! have itself, also in tables that both have; lists are taken as a whole. What paths in either start in is up to the command.
 
 mod overrides;
 mod value;
@@ -45,6 +48,14 @@ pub enum RecipeError {
         path: PathBuf,
         /// Where and why.
         source: Box<toml::de::Error>,
+    },
+    /// The recipe extends something that is no file's name, or recipes extend each other in a ring.
+    #[error("the recipe {}: `{EXTENDS}` is {found}; it is the path of another recipe, which does not extend this one", path.display())]
+    Extends {
+        /// The recipe.
+        path: PathBuf,
+        /// What it extends.
+        found: toml::Value,
     },
     /// An override goes through something that is not a table or a list.
     #[error("--set {set}: `{parent}` is not a table")]
@@ -122,9 +133,27 @@ fn merge(into: &mut toml::Table, from: toml::Table) {
     }
 }
 
+/// The key that names the recipe that one extends.
+const EXTENDS: &str = "extends";
+/// The longest chain of recipes that extend each other: more is a ring.
+const LONGEST: usize = 8;
+
+/// A file's values over those of the one that it extends.
 fn read(path: &Path) -> Result<toml::Table, RecipeError> {
+    read_within(path, LONGEST)
+}
+
+fn read_within(path: &Path, more: usize) -> Result<toml::Table, RecipeError> {
     let text = std::fs::read_to_string(path).map_err(|source| RecipeError::Read { path: path.to_owned(), source })?;
-    text.parse().map_err(|source| RecipeError::Syntax { path: path.to_owned(), source: Box::new(source) })
+    let syntax = |source| RecipeError::Syntax { path: path.to_owned(), source: Box::new(source) };
+    let mut table: toml::Table = text.parse().map_err(syntax)?;
+    let Some(found) = table.remove(EXTENDS) else { return Ok(table) };
+    let (Some(other), true) = (found.as_str(), more > 0) else {
+        return Err(RecipeError::Extends { path: path.to_owned(), found });
+    };
+    let mut extended = read_within(&path.with_file_name(other), more - 1)?;
+    merge(&mut extended, table);
+    Ok(extended)
 }
 
 /// The effective recipe: reading it again gives the same value.
@@ -282,6 +311,29 @@ mod tests {
         );
         assert_eq!("steps".parse::<Override>().unwrap_err().to_string(), "`steps` is not of the form key.path=value");
         assert!("a..b=1".parse::<Override>().is_err());
+    }
+
+    #[test]
+    fn a_recipe_has_what_it_does_not_say_from_the_one_that_it_extends() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        std::fs::create_dir(folder.path().join("base")).unwrap();
+        write(
+            "base/all.toml",
+            "steps = 1\nname = \"x\"\n[data]\nfolder = \"images\"\nbatch = 4\n[[targets]]\nmacs = 0.5\n",
+        );
+        write("one.toml", "extends = \"base/all.toml\"\nsteps = 2\n[data]\nbatch = 5\n[[targets]]\nmacs = 0.7\n");
+        write("two.toml", "extends = \"one.toml\"\nname = \"y\"\n");
+        let recipe: Recipe = load(Some(&folder.path().join("two.toml")), &["data.batch=6".parse().unwrap()]).unwrap();
+        assert_eq!((recipe.steps, recipe.name.as_deref()), (2, Some("y")));
+        assert_eq!(recipe.data, Data { folder: "images".into(), batch: 6 });
+        assert_eq!(recipe.targets, [Target { macs: 0.7 }]);
+        for (text, wanted) in [("extends = 3", "`extends` is 3"), ("extends = \"ring.toml\"", "which does not extend")]
+        {
+            write("ring.toml", text);
+            let error = load::<Recipe>(Some(&folder.path().join("ring.toml")), &[]).unwrap_err();
+            assert!(error.to_string().contains(wanted), "{error}");
+        }
     }
 
     #[test]

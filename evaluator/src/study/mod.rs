@@ -39,7 +39,7 @@ pub use error::{Error, Result};
 pub use plan::Plan;
 pub use recipe::{
     AuditRecipe, Column, CommandRecipe, Concept, Export, Method, MethodKind, Prepared, Program, Recipe, Role, Start,
-    Terms, Tuning, Variable,
+    Template, Terms, Tuning, Variable,
 };
 pub use step::{Record, Step, StepKind, Work};
 pub use store::Store;

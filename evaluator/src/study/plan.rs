@@ -1,9 +1,10 @@
 //! From a recipe to the steps of every cell.
 
 use super::{
-    Cell, Error, Method, MethodKind, Program, Recipe, Result, Step, StepKind, Store, Variable, command,
+    Cell, Error, Method, MethodKind, Program, Recipe, Result, Step, StepKind, Store, command,
     draw::{Auditing, draw},
     hashes::Hashes,
+    recipe,
     text::{OUT, RECIPE, Scope, Text, is_name},
 };
 use std::{
@@ -132,13 +133,19 @@ fn check_method(recipe: &Recipe, method: &Method) -> Result<()> {
     let wrong = |reason: &str| Err(Error::Asked(format!("method {:?}: {reason}", method.name)));
     let ready = usize::from(method.bundle.is_some()) + usize::from(method.model.is_some());
     match method.kind {
-        MethodKind::None if !method.command.is_empty() || ready != 1 => {
+        MethodKind::None if !method.command.is_empty() || method.template.is_some() || ready != 1 => {
             return wrong("of kind none: it has no commands, and a bundle or a model to export");
         }
-        MethodKind::Commands if method.command.is_empty() || ready != 0 => {
-            return wrong("it needs commands, and no bundle or model; or kind = \"none\"");
+        MethodKind::Commands if ready != 0 || method.command.is_empty() != method.template.is_some() => {
+            return wrong("it needs commands or a template, and no bundle or model; or kind = \"none\"");
         }
         _ => {}
+    }
+    if let Some(name) = method.template.as_ref().filter(|name| !recipe.template.contains_key(*name)) {
+        return wrong(&format!("there is no [template.{name}]"));
+    }
+    if let Some(name) = method.variables.keys().find(|name| !recipe.variables.contains_key(*name)) {
+        return wrong(&format!("its variable {name:?} is none of the study's, which say what stands there elsewhere"));
     }
     if method.concepts.iter().any(|name| recipe.concept.iter().all(|concept| concept.name != *name)) {
         return wrong("it is wanted for a concept that there is not");
@@ -189,16 +196,12 @@ impl Planner<'_> {
             scope.set(name, self.input(path)?);
         }
         for (name, variable) in recipe.variables.iter().chain(&concept.variables) {
-            let text = match variable {
-                Variable::Text(text) => text.clone(),
-                Variable::List(list) => toml_list(list.iter().map(String::as_str)),
-            };
-            scope.set(name, Text::literal(text));
+            scope.set(name, Text::literal(variable.text()));
         }
         for (name, path) in &concept.lines {
             let path = self.folder.join(path);
             let text = fs::read_to_string(&path).map_err(|source| Error::Io { path, source })?;
-            scope.set(name, Text::literal(toml_list(text.lines().filter(|line| !line.is_empty()))));
+            scope.set(name, Text::literal(recipe::toml_list(text.lines().filter(|line| !line.is_empty()))));
         }
         for (name, path) in &concept.texts {
             let path = self.folder.join(path);
@@ -224,14 +227,18 @@ impl Planner<'_> {
         let name = format!("{}, {concept_name}, seed {seed}", method.name);
         let mut train = Vec::new();
         let mut inner = scope.clone();
-        for command in &method.command {
+        for (name, variable) in &method.variables {
+            inner.set(name, Text::literal(variable.text()));
+        }
+        let (commands, result) = recipe.commands(method);
+        for command in commands {
             let parts = (command.program, &command.run[..], command.recipe.as_deref());
             let step = command::step(StepKind::Train, name.clone(), parts, &inner)?;
             inner.set("before", self.step(&step));
             train.push(step);
         }
         let model = match (train.last(), &method.model) {
-            (Some(last), _) => Some(self.step(last).then(&format!("/{}", method.result))),
+            (Some(last), _) => Some(self.step(last).then(&format!("/{result}"))),
             (None, Some(model)) => Some(scope.expand(model, &name)?),
             (None, None) => None,
         };
@@ -260,12 +267,6 @@ impl Planner<'_> {
         }
         Ok(Step::command(StepKind::Export, name.to_owned(), Program::Export, arguments, None))
     }
-}
-
-/// A list as TOML writes it in one line.
-fn toml_list<'l>(items: impl Iterator<Item = &'l str>) -> String {
-    let items = items.map(|item| toml::Value::String(item.to_owned()).to_string());
-    format!("[{}]", items.collect::<Vec<_>>().join(", "))
 }
 
 /// Files and folders by what stands for them.

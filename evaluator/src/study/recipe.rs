@@ -33,6 +33,9 @@ pub struct Recipe {
     pub seeds: Vec<u64>,
     /// What is to be forgotten.
     pub concept: Vec<Concept>,
+    /// Commands that several methods have, by name.
+    #[serde(default)]
+    pub template: BTreeMap<String, Template>,
     /// What is compared.
     pub method: Vec<Method>,
     /// How models become bundles.
@@ -137,6 +140,22 @@ pub enum Variable {
     List(Vec<String>),
 }
 
+impl Variable {
+    /// What stands in a text; a list as TOML writes one.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Text(text) => text.clone(),
+            Self::List(list) => toml_list(list.iter().map(String::as_str)),
+        }
+    }
+}
+
+/// A list as TOML writes it in one line.
+pub fn toml_list<'l>(items: impl Iterator<Item = &'l str>) -> String {
+    let items = items.map(|item| toml::Value::String(item.to_owned()).to_string());
+    format!("[{}]", items.collect::<Vec<_>>().join(", "))
+}
+
 /// A way to forget, with its settings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -164,6 +183,12 @@ pub struct Method {
     /// What is exported, in the folder of the last command.
     #[serde(default = "family")]
     pub result: String,
+    /// The template that its commands and result come from, where it has none of its own.
+    #[serde(default)]
+    pub template: Option<String>,
+    /// What stands in its commands in place of the study's variables of the same name.
+    #[serde(default)]
+    pub variables: BTreeMap<String, Variable>,
     /// The expert that draws everything; the router chooses unless named.
     #[serde(default)]
     pub expert: Option<String>,
@@ -181,12 +206,33 @@ pub struct Method {
     pub seeds: Vec<u64>,
 }
 
+fn yes() -> bool {
+    true
+}
+
 fn family() -> String {
     "family".to_owned()
 }
 
-fn yes() -> bool {
-    true
+/// Commands of which several methods differ in their variables only.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Template {
+    /// The commands, one after the other.
+    pub command: Vec<CommandRecipe>,
+    /// What is exported, in the folder of the last command.
+    #[serde(default = "family")]
+    pub result: String,
+}
+
+impl Recipe {
+    /// The commands of a method, and what is exported of the last one: its own, or its template's.
+    pub fn commands<'r>(&'r self, method: &'r Method) -> (&'r [CommandRecipe], &'r str) {
+        match method.template.as_ref().and_then(|name| self.template.get(name)) {
+            Some(Template { command, result }) => (command, result),
+            None => (&method.command, &method.result),
+        }
+    }
 }
 
 /// Whether there is something to train.

@@ -151,6 +151,27 @@ fn settings_that_change_do_again_only_what_depends_on_them() {
 }
 
 #[test]
+fn methods_of_one_template_differ_in_their_variables_and_are_the_steps_that_they_would_be_without_it() {
+    let mut ground = Ground::new();
+    let written = ground.plan().unwrap();
+    ground.change("title =", "variables = { step = \"s/0.013/0.02/\" }\ntitle =");
+    let command = "[[method.command]]\nrun = [\"forget\", \"{start}\", \"{change}\", \"--out\", \"{out}\"]\n";
+    let template = "\n[template.once]\ncommand = [{ run = [\"forget\", \"{start}\", \"{step}\", \"--out\", \"{out}\"] }]\n\n[[method]]\n        name = \"like one\"\ntemplate = \"once\"\n";
+    ground
+        .change(command, &format!("template = \"once\"\nvariables = {{ step = \"s/leading/linspace/\" }}\n{template}"));
+    let plan = ground.plan().unwrap();
+    let key = |plan: &pleach_evaluator::study::Plan, method: &str, concept: &str| {
+        let of = |cell: &&pleach_evaluator::study::Cell| cell.method == method && cell.concept == concept;
+        plan.cells.iter().find(of).map(|cell| cell.train[0].key).unwrap()
+    };
+    // The concept `dotted` changes the same, `flat` what the study's variable says.
+    assert_eq!(key(&plan, "one", "dotted"), key(&written, "one", "dotted"));
+    assert_ne!(key(&plan, "one", "flat"), key(&written, "one", "flat"));
+    assert_eq!(key(&plan, "like one", "flat"), key(&written, "one", "flat"));
+    assert_eq!(plan.cells.len(), written.cells.len() + 4);
+}
+
+#[test]
 fn shards_do_their_part_and_together_everything() {
     let mut ground = Ground::new();
     ground.change("kind = \"none\"", "kind = \"none\"\ncompared = false");
