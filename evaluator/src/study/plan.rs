@@ -132,17 +132,18 @@ fn check(recipe: &Recipe) -> Result<()> {
 fn check_method(recipe: &Recipe, method: &Method) -> Result<()> {
     let wrong = |reason: &str| Err(Error::Asked(format!("method {:?}: {reason}", method.name)));
     let ready = usize::from(method.bundle.is_some()) + usize::from(method.model.is_some());
+    if let Some(name) = method.templates.iter().find(|name| !recipe.template.contains_key(*name)) {
+        return wrong(&format!("there is no [template.{name}]"));
+    }
+    let changes = recipe.commands(method).next().is_some();
     match method.kind {
-        MethodKind::None if !method.command.is_empty() || method.template.is_some() || ready != 1 => {
+        MethodKind::None if changes || ready != 1 => {
             return wrong("of kind none: it has no commands, and a bundle or a model to export");
         }
-        MethodKind::Commands if ready != 0 || method.command.is_empty() != method.template.is_some() => {
-            return wrong("it needs commands or a template, and no bundle or model; or kind = \"none\"");
+        MethodKind::Commands if !changes || ready != 0 => {
+            return wrong("it needs commands, and no bundle or model; or kind = \"none\"");
         }
         _ => {}
-    }
-    if let Some(name) = method.template.as_ref().filter(|name| !recipe.template.contains_key(*name)) {
-        return wrong(&format!("there is no [template.{name}]"));
     }
     if let Some(name) = method.variables.keys().find(|name| !recipe.variables.contains_key(*name)) {
         return wrong(&format!("its variable {name:?} is none of the study's, which say what stands there elsewhere"));
@@ -227,18 +228,18 @@ impl Planner<'_> {
         let name = format!("{}, {concept_name}, seed {seed}", method.name);
         let mut train = Vec::new();
         let mut inner = scope.clone();
+        let at = format!("method {:?}, variables", method.name);
         for (name, variable) in &method.variables {
-            inner.set(name, Text::literal(variable.text()));
+            inner.set(name, scope.expand(&variable.text(), &at)?);
         }
-        let (commands, result) = recipe.commands(method);
-        for command in commands {
+        for command in recipe.commands(method) {
             let parts = (command.program, &command.run[..], command.recipe.as_deref());
             let step = command::step(StepKind::Train, name.clone(), parts, &inner)?;
             inner.set("before", self.step(&step));
             train.push(step);
         }
         let model = match (train.last(), &method.model) {
-            (Some(last), _) => Some(self.step(last).then(&format!("/{result}"))),
+            (Some(last), _) => Some(self.step(last).then(&format!("/{}", method.result))),
             (None, Some(model)) => Some(scope.expand(model, &name)?),
             (None, None) => None,
         };

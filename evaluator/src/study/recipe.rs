@@ -183,10 +183,10 @@ pub struct Method {
     /// What is exported, in the folder of the last command.
     #[serde(default = "family")]
     pub result: String,
-    /// The template that its commands and result come from, where it has none of its own.
+    /// Templates whose commands it has, one after the other, before its own.
     #[serde(default)]
-    pub template: Option<String>,
-    /// What stands in its commands in place of the study's variables of the same name.
+    pub templates: Vec<String>,
+    /// What stands in its commands in place of the study's variables of the same name; names in braces stand for something in there too.
     #[serde(default)]
     pub variables: BTreeMap<String, Variable>,
     /// The expert that draws everything; the router chooses unless named.
@@ -220,18 +220,13 @@ fn family() -> String {
 pub struct Template {
     /// The commands, one after the other.
     pub command: Vec<CommandRecipe>,
-    /// What is exported, in the folder of the last command.
-    #[serde(default = "family")]
-    pub result: String,
 }
 
 impl Recipe {
-    /// The commands of a method, and what is exported of the last one: its own, or its template's.
-    pub fn commands<'r>(&'r self, method: &'r Method) -> (&'r [CommandRecipe], &'r str) {
-        match method.template.as_ref().and_then(|name| self.template.get(name)) {
-            Some(Template { command, result }) => (command, result),
-            None => (&method.command, &method.result),
-        }
+    /// The commands of a method: its templates', then its own.
+    pub fn commands<'r>(&'r self, method: &'r Method) -> impl Iterator<Item = &'r CommandRecipe> {
+        let templates = method.templates.iter().filter_map(|name| self.template.get(name));
+        templates.flat_map(|template| &template.command).chain(&method.command)
     }
 }
 

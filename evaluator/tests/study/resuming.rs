@@ -156,9 +156,11 @@ fn methods_of_one_template_differ_in_their_variables_and_are_the_steps_that_they
     let written = ground.plan().unwrap();
     ground.change("title =", "variables = { step = \"s/0.013/0.02/\" }\ntitle =");
     let command = "[[method.command]]\nrun = [\"forget\", \"{start}\", \"{change}\", \"--out\", \"{out}\"]\n";
-    let template = "\n[template.once]\ncommand = [{ run = [\"forget\", \"{start}\", \"{step}\", \"--out\", \"{out}\"] }]\n\n[[method]]\n        name = \"like one\"\ntemplate = \"once\"\n";
-    ground
-        .change(command, &format!("template = \"once\"\nvariables = {{ step = \"s/leading/linspace/\" }}\n{template}"));
+    let template = "\n[template.once]\ncommand = [{ run = [\"forget\", \"{start}\", \"{step}\", \"--out\", \"{out}\"] }]\n\n[[method]]\n        name = \"like one\"\ntemplates = [\"once\"]\n";
+    ground.change(
+        command,
+        &format!("templates = [\"once\"]\nvariables = {{ step = \"s/leading/linspace/\" }}\n{template}"),
+    );
     let plan = ground.plan().unwrap();
     let key = |plan: &pleach_evaluator::study::Plan, method: &str, concept: &str| {
         let of = |cell: &&pleach_evaluator::study::Cell| cell.method == method && cell.concept == concept;

@@ -40,12 +40,7 @@ fn recipes_say_what_is_wrong_with_them() {
         ("method = \"one\"", "method = \"three\"", "a setting of \"three\" was tried, which is none of the methods"),
         ("kind = \"none\"", "updates = 1", "method \"start\": it needs commands"),
         ("updates = 10", "kind = \"none\"", "method \"one\": of kind none"),
-        ("updates = 20", "template = \"three\"", "method \"two & one\": it needs commands or a template"),
-        (
-            "kind = \"none\"\nbundle = \"{start-pipeline}\"",
-            "template = \"three\"",
-            "method \"start\": there is no [template.three]",
-        ),
+        ("updates = 10", "templates = [\"three\"]", "method \"one\": there is no [template.three]"),
         ("updates = 10", "variables = { of = \"x\" }", "method \"one\": its variable \"of\" is none of the study's"),
         ("updates = 10", "seeds = [3]", "method \"one\": it is wanted for a seed"),
         ("updates = 10", "concepts = [\"blue\"]", "method \"one\": it is wanted for a concept"),
