@@ -1,13 +1,16 @@
 //! Fine-tuning and forgetting at once ("Efficient Fine-Tuning and Concept Suppression for Pruned Diffusion Models", Algorithm 1), in the
 //! three ways in which it can be read.
 
-use super::{Forgetting, ForgettingRecipe, ForgettingSetting, Origin, Parameters};
+use super::{
+    Forgetting, ForgettingRecipe, ForgettingSetting, Origin, Parameters,
+    weighing::{Course, Products, Weighing},
+};
 use crate::{
     data::Position,
     finetune::{Batches, Finetuning, LossRecipe, Samples, Setting, TrainRecipe},
     learn::{Learner, OptimiserSettings, RateSettings, Variable},
     random::Random,
-    run::{Error, Level, LoopSettings, Loss, Result, Task},
+    run::{Error, Level, LoopSettings, Loss, Result, Task, number},
 };
 use image::RgbImage;
 use pleach_model::checkpoint::Checkpoint;
@@ -51,6 +54,8 @@ pub struct BilevelRecipe {
     pub k_lower: u64,
     /// Weight of the lower loss in upper steps, where the mode has it there.
     pub lambda: f64,
+    /// How that weight is found.
+    pub weighing: Weighing,
     /// What `train.loop.steps` counts.
     pub count_total: CountTotal,
     /// Weight of the unlearning loss.
@@ -106,6 +111,7 @@ impl SuppressRecipe {
                 mode: Mode::SharedAlternating,
                 k_lower: 10,
                 lambda: 100.0,
+                weighing: Weighing::Fixed,
                 count_total: CountTotal::LowerOnly,
                 weight: 1.0,
                 parameters: Parameters::All,
@@ -190,6 +196,7 @@ pub struct Bilevel<'a> {
     forgetting: Forgetting<'a>,
     /// Batches of the lower loss in upper steps, and their seed.
     own: Option<(Batches, u64)>,
+    course: Course,
     open: Box<dyn Fn(u64, Position) -> Result<Batches> + 'a>,
     variables: Vec<Variable>,
     samples: Option<Samples>,
@@ -233,6 +240,7 @@ impl<'a> Bilevel<'a> {
             copy,
             forgetting: Forgetting::new(upper)?,
             own: None,
+            course: Course::default(),
             open: Box::new(batches),
             variables,
             samples: None,
@@ -254,8 +262,9 @@ impl<'a> Bilevel<'a> {
 
     /// Batches of the lower loss in upper steps, which the lower steps never see: so those are the same in every mode.
     fn own_batches(&self, position: Position) -> Result<Option<(Batches, u64)>> {
-        let BilevelRecipe { mode, lambda, .. } = self.recipe.bilevel;
-        if mode == Mode::SharedAlternating || lambda == 0.0 {
+        let BilevelRecipe { mode, lambda, weighing, .. } = self.recipe.bilevel;
+        let never = lambda == 0.0 && weighing != Weighing::Projection;
+        if mode == Mode::SharedAlternating || never {
             return Ok(None);
         }
         let seed = Random::new(&[self.recipe.train.seed, UPPER as u64]).bits();
@@ -263,8 +272,8 @@ impl<'a> Bilevel<'a> {
     }
 
     fn upper_loss(&mut self, micro: u64) -> Result<Loss> {
-        let Self { recipe, lower, copy, forgetting, own, .. } = self;
-        let BilevelRecipe { weight, lambda, .. } = recipe.bilevel;
+        let Self { recipe, lower, copy, forgetting, own, course, .. } = self;
+        let BilevelRecipe { weight, lambda, weighing, parameters, .. } = recipe.bilevel;
         let student = copy.as_ref().unwrap_or_else(|| lower.student());
         let torch = lower.torch();
         let forgotten: Tensor =
@@ -275,8 +284,20 @@ impl<'a> Bilevel<'a> {
             let making = crate::finetune::Making { seed: *seed, ..lower.setting().making() };
             let batch = batches.next(micro, &making)?;
             let kept = lower.of(student, &batch, *seed, micro)?.total;
+            let lambda = match weighing {
+                Weighing::Fixed => lambda,
+                Weighing::Gap => lambda * course.gap(),
+                Weighing::Projection => {
+                    let variables = parameters.of(student.variables());
+                    let variables: Vec<&Tensor> = variables.iter().map(|(_, value)| value.tensor()).collect();
+                    Products::of([&total, &kept], &variables)?.correction()
+                }
+            };
             total = total.f_add(&kept.f_mul_scalar(lambda)?)?;
             parts.push(("upper_lower", kept));
+            if weighing != Weighing::Fixed {
+                parts.push(("lambda", Tensor::from(lambda as f32)));
+            }
         }
         Ok(Loss { total, parts })
     }
@@ -311,7 +332,11 @@ impl Task for Bilevel<'_> {
         if self.level(step) == UPPER {
             self.upper_loss(uppers * accumulate + part)
         } else {
-            self.lower.lower((step - uppers) * accumulate + part)
+            let loss = self.lower.lower((step - uppers) * accumulate + part)?;
+            if self.recipe.bilevel.weighing == Weighing::Gap {
+                self.course.add(number(&loss.total)?);
+            }
+            Ok(loss)
         }
     }
 
@@ -329,11 +354,13 @@ impl Task for Bilevel<'_> {
             "lower": self.lower.position(),
             "upper": self.forgetting.positions(),
             "own": self.own.as_ref().map(|(batches, _)| batches.position()),
+            "course": self.course,
         })
     }
 
     fn restore(&mut self, state: serde_json::Value) -> Result<()> {
-        let State { lower, upper, own } = crate::run::state(state)?;
+        let State { lower, upper, own, course } = crate::run::state(state)?;
+        self.course = course;
         self.lower.go_on(lower)?;
         self.forgetting.go_on(upper)?;
         self.own = self.own_batches(own.unwrap_or_default())?;
@@ -347,4 +374,6 @@ struct State {
     lower: Position,
     upper: Vec<Position>,
     own: Option<Position>,
+    #[serde(default)]
+    course: Course,
 }

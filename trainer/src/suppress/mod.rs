@@ -16,6 +16,7 @@ mod saliency;
 pub mod uce;
 mod unlearning;
 mod value_function;
+mod weighing;
 
 pub use bilevel::{Bilevel, BilevelRecipe, CountTotal, Mode, SuppressRecipe, SuppressSetting};
 pub use concept::{Concept, ConceptRecipe};
@@ -25,6 +26,7 @@ pub use parameters::Parameters;
 pub use saliency::{SaliencyRecipe, salient};
 pub use unlearning::{Method, Predict, Prompts, Unlearning};
 pub use value_function::{ValueFunction, ValueRecipe};
+pub use weighing::Weighing;
 
 #[cfg(test)]
 mod tests;

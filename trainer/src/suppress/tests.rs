@@ -224,6 +224,62 @@ fn without_lambda_nothing_is_penalised() {
 }
 
 #[test]
+fn the_weight_of_the_lower_loss_can_follow_from_how_much_forgetting_hurts_it() {
+    let ground = Ground::new();
+    let part = |loss: &crate::run::Loss, name: &str| {
+        loss.parts.iter().find(|(part, _)| *part == name).unwrap().1.double_value(&[])
+    };
+    for weighing in [Weighing::Gap, Weighing::Projection] {
+        let mut recipe = recipe(Mode::SharedPenalised, 12);
+        recipe.bilevel.weighing = weighing;
+        recipe.bilevel.lambda = if weighing == Weighing::Gap { 7.0 } else { 0.0 };
+        let mut task = ground.bilevel(&recipe).unwrap();
+        let lower: Vec<f64> = (0..12).map(|step| task.loss(step).unwrap().total.double_value(&[])).collect();
+        let loss = task.loss(12).unwrap();
+        let lambda = part(&loss, "lambda");
+        let expected = part(&loss, "suppression") + lambda * part(&loss, "upper_lower");
+        assert!((loss.total.double_value(&[]) - expected).abs() < 1e-5 * expected.abs());
+        if weighing == Weighing::Gap {
+            // The first ten values are averaged; of the two that follow each is a tenth.
+            let tenth: f64 = lower[..10].iter().sum::<f64>() / 10.0;
+            let then = lower[10..].iter().scan(tenth, |mean, loss| {
+                *mean += 0.1 * (loss - *mean);
+                Some(*mean)
+            });
+            let means: Vec<f64> = [tenth].into_iter().chain(then).collect();
+            let best = means.iter().copied().fold(f64::INFINITY, f64::min);
+            assert!((lambda - 7.0 * (means[2] - best) / best).abs() < 1e-4, "{lambda}, {means:?}");
+        } else {
+            assert!(lambda >= 0.0);
+        }
+    }
+}
+
+#[test]
+fn a_projected_upper_step_points_no_longer_against_the_lower_loss() {
+    let ground = Ground::new();
+    let cosines = |weighing| {
+        let mut recipe = recipe(Mode::SharedPenalised, 1);
+        recipe.bilevel.weighing = weighing;
+        recipe.bilevel.lambda = 1e-9;
+        recipe.bilevel.forgetting.eta = 20.0;
+        let mut task = ground.bilevel(&recipe).unwrap();
+        let variables = task.student().variables().to_vec();
+        let variables: Vec<&Tensor> = variables.iter().map(|(_, value)| value.tensor()).collect();
+        [1, 3, 5].map(|micro| {
+            let loss = task.loss(micro).unwrap();
+            let kept = &loss.parts.iter().find(|(name, _)| *name == "upper_lower").unwrap().1;
+            super::weighing::Products::of([&loss.total, kept], &variables).unwrap().cosine()
+        })
+    };
+    let (fixed, projected) = (cosines(Weighing::Fixed), cosines(Weighing::Projection));
+    assert!(fixed.iter().any(|cosine| *cosine < -1e-3), "{fixed:?}");
+    for (fixed, projected) in fixed.into_iter().zip(projected) {
+        assert!((projected - fixed.max(0.0)).abs() < 1e-5, "{fixed}, {projected}");
+    }
+}
+
+#[test]
 fn a_student_that_is_its_teacher_has_nothing_to_forget_where_the_concept_is_nothing() {
     let ground = Ground::new();
     let mut recipe = recipe(Mode::SharedAlternating, 1);

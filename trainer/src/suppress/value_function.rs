@@ -4,11 +4,12 @@
 use super::{
     EraseSetting, Forgetting, ForgettingRecipe, Method, Parameters, Retention,
     erasing::{Retained, State},
+    weighing::Products,
 };
 use crate::{
     finetune::Samples,
     learn::{Learner, Optimiser, OptimiserSettings, RateSettings, Variable, copies, overwrite},
-    run::{Error, Level, LoopSettings, Loss, Result, Task, number, state},
+    run::{Error, Level, LoopSettings, Loss, Result, Task, state},
     torch::Torch,
 };
 use image::RgbImage;
@@ -117,17 +118,6 @@ impl<'a> ValueFunction<'a> {
     }
 }
 
-/// Of two gradients, over all tensors.
-fn cosine(a: &[Tensor], b: &[Tensor]) -> Result<f64> {
-    let (mut product, mut first, mut second) = (0.0, 0.0, 0.0);
-    for (a, b) in a.iter().zip(b) {
-        product += number(&a.f_mul(b)?.f_sum(tch::Kind::Float)?)?;
-        first += number(&a.f_square()?.f_sum(tch::Kind::Float)?)?;
-        second += number(&b.f_square()?.f_sum(tch::Kind::Float)?)?;
-    }
-    Ok(product / (first * second).sqrt().max(1e-20))
-}
-
 impl Task for ValueFunction<'_> {
     fn variables(&self) -> &[Variable] {
         self.student.variables()
@@ -161,8 +151,7 @@ impl Task for ValueFunction<'_> {
             None => value.lambda,
             Some(eta) => {
                 let variables: Vec<&Tensor> = own.iter().map(|(_, value)| value.tensor()).collect();
-                let gradients = |loss: &Tensor| Tensor::f_run_backward(&[loss], &variables, true, false);
-                (eta - cosine(&gradients(&forgotten)?, &gradients(&remaining)?)?).max(0.0)
+                (eta - Products::of([&forgotten, &remaining], &variables)?.cosine()).max(0.0)
             }
         };
         let total = remaining.f_mul_scalar(recipe.retention.weight)?.f_add(&forgotten.f_mul_scalar(lambda)?)?;
