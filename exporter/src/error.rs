@@ -125,6 +125,28 @@ pub enum Error {
         /// The expert.
         name: String,
     },
+    /// A pipeline without a CLIP of its own.
+    #[error(
+        "{} has no {folder}/: only the small world's base model, as `pleach-train pretrain` leaves it, brings a CLIP; `--clip` takes that pipeline's folder",
+        pipeline.display()
+    )]
+    NoClip {
+        /// What was to be exported.
+        pipeline: PathBuf,
+        /// The folder that it lacks.
+        folder: &'static str,
+    },
+    /// A CLIP that is not the small world's.
+    #[error(
+        "{}: a {found}, and only the small world's own CLIP is exported; let Optimum export a published one, and give it a description of `pleach-audit`",
+        path.display()
+    )]
+    OtherClip {
+        /// Its configuration.
+        path: PathBuf,
+        /// Its class.
+        found: String,
+    },
     /// A family and a pipeline that it was not cut out of.
     #[error(
         "the experts of {} were not cut out of the UNet of {}: their configurations differ; --base names another pipeline",

@@ -19,6 +19,7 @@ use pleach_model::{
     shape::{Dim, Fact},
     sites::Pass,
     tensor::{Dtype, TensorSpec},
+    towers::{self, ImageTower, ImageTowerConfig, TextTower, TextTowerConfig},
     unet::{UNet, UNetConfig},
     vae::{Decoder, Encoder, VaeConfig},
     vector::VectorLayout,
@@ -56,6 +57,10 @@ pub enum Network {
     },
     /// A picture to features and the scores of heads. It belongs to no pipeline: it judges what pipelines draw.
     Classifier(VisionConfig),
+    /// A picture to the features that it shares with texts. Like the text tower it belongs to no pipeline: it measures what pipelines draw.
+    ImageTower(ImageTowerConfig),
+    /// Token ids to the features that a text shares with pictures.
+    TextTower(TextTowerConfig),
 }
 
 /// What a classifier's graph calls its penultimate layer.
@@ -88,6 +93,8 @@ impl Network {
             Self::VaeEncoder(_) => "vae_encoder",
             Self::Router { .. } => "router",
             Self::Classifier(_) => "classifier",
+            Self::ImageTower(_) => "image",
+            Self::TextTower(_) => "text",
         }
     }
 
@@ -98,16 +105,18 @@ impl Network {
             Self::Unet { .. } => "UNet2DConditionModel",
             Self::VaeDecoder(_) | Self::VaeEncoder(_) => "AutoencoderKL",
             Self::Router { .. } => "PromptRouter",
-            Self::Classifier(_) => vision::CLASS,
+            Self::Classifier(_) | Self::ImageTower(_) => vision::CLASS,
+            Self::TextTower(_) => "CLIPTextModelWithProjection",
         }
     }
 
     /// What its graphs are written for where its weights are in `precision`. The attention of text encoder and router is too small for another
-    /// form of it to pay, a classifier has none. CUDA's own form is for half precision. Of the UNets those with linear projections, which
+    /// form of it to pay, as is a text tower's; a classifier and an image tower have none. CUDA's own form is for half precision. Of the UNets those with linear projections, which
     /// are Stable Diffusion 2.x's, need attention in f32.
     pub fn targets(&self, precision: Precision) -> &'static [Target] {
         match (self, precision) {
-            (Self::TextEncoder(_) | Self::Router { .. } | Self::Classifier(_), _) => &[Target::PORTABLE],
+            (Self::TextEncoder(_) | Self::Router { .. } | Self::Classifier(_), _)
+            | (Self::ImageTower(_) | Self::TextTower(_), _) => &[Target::PORTABLE],
             (Self::Unet { config, .. }, Precision::F16) if !config.linear_projection => {
                 &[Target::PORTABLE, Target::CPU, Target::NARROW_CUDA]
             }
@@ -124,7 +133,7 @@ impl Network {
     }
 
     /// The tensors of each checkpoint that it is read from, and how their names were spelt over the years. The autoencoder's holds both
-    /// halves; a router has two, its sentence encoder's and its own.
+    /// halves; a router has two, its sentence encoder's and its own, and a text tower, the text encoder's and that of the projection.
     pub fn checkpoints(&self) -> Result<Vec<(Vec<TensorSpec>, Spelling)>> {
         let whole = || Ok::<_, crate::error::Error>(self.count(At::SD512)?.tensors);
         Ok(match self {
@@ -141,7 +150,11 @@ impl Network {
                 let encoder = counter::sentence(sentence, sentence.max_tokens())?.tensors;
                 vec![(encoder, spelling), (counter::router(router, layout)?.tensors, Spelling::Router)]
             }
-            Self::Classifier(_) => vec![(whole()?, Spelling::Vision)],
+            Self::Classifier(_) | Self::ImageTower(_) => vec![(whole()?, Spelling::Vision)],
+            Self::TextTower(_) => {
+                let (own, encoder) = whole()?.into_iter().partition(|spec| spec.name.starts_with(towers::PROJECTION));
+                vec![(encoder, Spelling::ClipText), (own, Spelling::Projection)]
+            }
         })
     }
 
@@ -166,7 +179,7 @@ impl Network {
     }
 
     /// Parameters, and what one pass costs for a picture of these latents; for a classifier a picture of this size, for a router a prompt
-    /// of so many tokens.
+    /// of so many tokens. Towers have a size of their own.
     pub fn count(&self, at: At) -> Result<Report> {
         Ok(match self {
             Self::TextEncoder(config) => counter::clip_text(config, config.max_position_embeddings)?,
@@ -177,6 +190,8 @@ impl Network {
                 counter::prompt_router(sentence, router, layout, at.tokens.min(sentence.max_tokens()))?
             }
             Self::Classifier(config) => counter::vision(config, [at.height, at.width])?,
+            Self::ImageTower(config) => counter::image_tower(config)?,
+            Self::TextTower(config) => counter::text_tower(config, config.text.max_position_embeddings)?,
         })
     }
 
@@ -187,9 +202,15 @@ impl Network {
         let picture = |name, channels: usize| {
             port(name, Dtype::F32, vec![batch(), channels.into(), Dim::symbol("height"), Dim::symbol("width")])
         };
+        let text = |config: &ClipTextConfig| {
+            vec![port("input_ids", Dtype::I64, vec![batch(), config.max_position_embeddings.into()])]
+        };
         match self {
-            Self::TextEncoder(config) => {
-                vec![port("input_ids", Dtype::I64, vec![batch(), config.max_position_embeddings.into()])]
+            Self::TextEncoder(config) => text(config),
+            Self::TextTower(config) => text(&config.text),
+            Self::ImageTower(config) => {
+                let side = || config.side.into();
+                vec![port("pixel_values", Dtype::F32, vec![batch(), config.channels().into(), side(), side()])]
             }
             Self::Unet { config, tokens, .. } => vec![
                 picture("sample", config.in_channels),
@@ -242,6 +263,8 @@ impl Network {
             Self::Classifier(config) => {
                 one(FEATURES).into_iter().chain(config.heads.iter().map(|head| head.name.clone())).collect()
             }
+            Self::ImageTower(_) => one("image_embeds"),
+            Self::TextTower(_) => one("text_embeds"),
         }
     }
 
@@ -276,6 +299,10 @@ impl Network {
                 let seen = Vision::new(config, params)?.forward(pass, &pass.cast(picture, dtype)?)?;
                 [seen.features].into_iter().chain(seen.heads).collect()
             }
+            (Self::ImageTower(config), [picture]) => {
+                vec![ImageTower::new(config, params)?.forward(pass, &pass.cast(picture, dtype)?)?]
+            }
+            (Self::TextTower(config), [ids]) => vec![TextTower::new(config, params)?.forward(pass, ids)?],
             _ => {
                 let facts: Vec<Fact> = inputs.iter().map(|value| pass.fact(value)).collect();
                 let reason = format!("takes {} inputs", self.inputs().len());

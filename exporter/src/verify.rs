@@ -309,6 +309,7 @@ fn input(network: &Network, port: Port, case: Case, generator: &mut Generator) -
         Network::VaeEncoder(config) => config.factor(),
         Network::Classifier(config) => config.factor(),
         Network::TextEncoder(_) | Network::Unet { .. } | Network::VaeDecoder(_) | Network::Router { .. } => 1,
+        Network::ImageTower(_) | Network::TextTower(_) => 1,
     };
     let symbol = |name: &str| match name {
         "batch" => Some(size.batch),
@@ -325,6 +326,7 @@ fn input(network: &Network, port: Port, case: Case, generator: &mut Generator) -
     };
     let data = match network {
         Network::TextEncoder(config) => tokens(config.vocab_size),
+        Network::TextTower(config) => tokens(config.text.vocab_size),
         // Each prompt a token shorter than the one before.
         Network::Router { .. } if port.name == "attention_mask" => {
             let is_token = |i: usize| i % size.width + i / size.width < size.width;

@@ -12,6 +12,7 @@ use crate::{
     shape::Fact,
     sites::Pass,
     tensor::{Dtype, TensorSpec},
+    towers::{ImageTower, ImageTowerConfig, TextTower, TextTowerConfig},
     trace::{Sink, Traced, Tracer},
     unet::{UNet, UNetConfig},
     vae::{Decoder, Encoder, VaeConfig},
@@ -253,6 +254,22 @@ pub fn vision(config: &VisionConfig, [height, width]: [usize; 2]) -> Result<Repo
     count(|tracer, params| {
         let picture = input(Dtype::F32, &[1, config.in_channels, height, width]);
         Vision::new(config, params)?.forward(&Pass::plain(tracer), &picture).map(drop)
+    })
+}
+
+/// Counts a picture brought to the features that it shares with texts.
+pub fn image_tower(config: &ImageTowerConfig) -> Result<Report> {
+    count(|tracer, params| {
+        let picture = input(Dtype::F32, &[1, config.channels(), config.side, config.side]);
+        ImageTower::new(config, params)?.forward(&Pass::plain(tracer), &picture).map(drop)
+    })
+}
+
+/// Counts a text of so many tokens brought to the features that it shares with pictures.
+pub fn text_tower(config: &TextTowerConfig, tokens: usize) -> Result<Report> {
+    count(|tracer, params| {
+        let ids = input(Dtype::I64, &[1, tokens]);
+        TextTower::new(config, params)?.forward(&Pass::plain(tracer), &ids).map(drop)
     })
 }
 

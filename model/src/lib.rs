@@ -30,6 +30,7 @@ pub mod shape;
 pub mod sites;
 pub mod tensor;
 pub mod tokenizer;
+pub mod towers;
 pub mod trace;
 pub mod unet;
 pub mod vae;

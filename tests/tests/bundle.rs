@@ -48,7 +48,7 @@ impl Made {
 }
 
 fn exported(family: &FamilyFolder, to: &Path, options: &Options) -> pleach_exporter::error::Result<Exported> {
-    export(&Input { checkpoint: world::base(), family: Some(family.clone()) }, to, options, &())
+    export(&Input::Family(Box::new(family.clone()), world::base()), to, options, &())
 }
 
 fn captions(count: u64) -> Vec<String> {

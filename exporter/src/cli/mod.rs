@@ -32,7 +32,7 @@ use std::{
     time::Instant,
 };
 
-/// Export a family of experts, or a diffusers checkpoint, to an ONNX bundle
+/// Export a family of experts, or a diffusers checkpoint, to an ONNX bundle; a classifier or a CLIP to graphs that audits open
 #[derive(Parser)]
 #[command(name = "pleach-export", version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 struct Cli {
@@ -102,6 +102,10 @@ struct Arguments {
     /// A classifier that was exported, which says for --verify whether it finds something else in them
     #[arg(long, value_name = "FOLDER", requires = "verify")]
     judge: Option<PathBuf>,
+    /// Export the CLIP of the small world's pipeline instead (its clip/, text_encoder/ and tokenizer/), as two instruments for audits:
+    /// OUT/image and OUT/text
+    #[arg(long, conflicts_with_all = ["experts", "size", "only", "layout", "ort_format", "base", "calibration", "judge"])]
+    clip: bool,
     /// Replace a bundle that is there already
     #[arg(long)]
     overwrite: bool,
@@ -206,14 +210,17 @@ fn input(arguments: &Arguments, printer: &Printer) -> anyhow::Result<Input> {
     let Arguments { checkpoint, base, variant, .. } = arguments;
     let resolve = |name: &str| checkpoint::resolve(name, variant.as_deref(), printer);
     let folder = Path::new(checkpoint);
+    if arguments.clip {
+        return Ok(Input::Clip(resolve(checkpoint)?));
+    }
     if !folder.join(manifest::FILE_NAME).is_file() {
         ensure!(base.is_none(), "{checkpoint} is no family: --base is for those");
-        return Ok(Input { checkpoint: resolve(checkpoint)?, family: None });
+        return Ok(Input::Checkpoint(resolve(checkpoint)?));
     }
     let family = FamilyFolder::open(folder)?;
     let base = base.clone().unwrap_or_else(|| family.base());
-    let checkpoint = resolve(&base).context("cannot open the family's base; --base names another place for it")?;
-    Ok(Input { checkpoint, family: Some(family) })
+    let base = resolve(&base).context("cannot open the family's base; --base names another place for it")?;
+    Ok(Input::Family(Box::new(family), base))
 }
 
 fn report(exported: &Exported, output: &ReportArgs, start: Instant, printer: &Printer) -> anyhow::Result<()> {

@@ -1,6 +1,8 @@
-//! From a checkpoint to a bundle, or to a graph where it is a classifier.
+//! From a checkpoint to a bundle, or to graphs alone where it is a classifier or a CLIP.
 
+mod alone;
 mod classifier;
+mod clip;
 mod drawn;
 mod index;
 mod network;
@@ -129,10 +131,8 @@ pub struct Exported {
 pub enum What {
     /// A bundle, with this manifest.
     Bundle(Box<Bundle>),
-    /// Some of a bundle's networks, by the folders that they are in.
+    /// Networks that are no bundle, by their names: some of a bundle's, a classifier, or the towers of a CLIP.
     Networks(Vec<(&'static str, Component)>),
-    /// A classifier.
-    Classifier(Component),
 }
 
 impl Exported {
@@ -140,7 +140,7 @@ impl Exported {
     pub fn manifest(&self) -> Option<&Bundle> {
         match &self.what {
             What::Bundle(manifest) => Some(manifest),
-            What::Networks(_) | What::Classifier(_) => None,
+            What::Networks(_) => None,
         }
     }
 
@@ -157,44 +157,47 @@ impl Exported {
                 all
             }
             What::Networks(networks) => networks.iter().map(|(name, component)| (*name, component)).collect(),
-            What::Classifier(component) => vec![("classifier", component)],
         }
     }
 }
 
 /// What is exported.
 #[derive(Clone, Debug)]
-pub struct Input {
+pub enum Input {
     /// Folder of a diffusers pipeline, or of a classifier.
-    pub checkpoint: PathBuf,
-    /// The experts that take the place of the pipeline's UNet.
-    pub family: Option<FamilyFolder>,
+    Checkpoint(PathBuf),
+    /// The experts and the router of a family, and the folder of the pipeline that everything else comes from.
+    Family(Box<FamilyFolder>, PathBuf),
+    /// The CLIP that lies beside the parts of the pipeline in this folder: the small world's.
+    Clip(PathBuf),
 }
 
 impl Input {
     /// A pipeline or a classifier.
     pub fn checkpoint(folder: impl Into<PathBuf>) -> Self {
-        Self { checkpoint: folder.into(), family: None }
+        Self::Checkpoint(folder.into())
     }
 }
 
 /// Writes the bundle of a diffusers pipeline, or of a family's experts and router with everything else from the pipeline that they were cut
-/// out of; or the graph of a classifier. It appears whole or not at all.
+/// out of; or the graph of a classifier, or the two of a CLIP. It appears whole or not at all.
 ///
 /// # Errors
 /// Whatever is wrong with the checkpoints, before anything is written; files that cannot be written; [`Error::Interrupted`].
 pub fn export(input: &Input, bundle: &Path, options: &Options, watch: &dyn Watch) -> Result<Exported> {
-    let Input { checkpoint, family } = input;
-    if family.is_none()
-        && let Some(network) = classifier::find(checkpoint)?
-    {
-        return classifier::export(network, bundle, options, watch);
-    }
+    let (checkpoint, family) = match input {
+        Input::Clip(pipeline) => return clip::export(pipeline, bundle, options, watch),
+        Input::Family(family, base) => (base, Some(&**family)),
+        Input::Checkpoint(checkpoint) => match classifier::find(checkpoint)? {
+            Some(network) => return classifier::export(network, bundle, options, watch),
+            None => (checkpoint, None),
+        },
+    };
     let chosen = options.experts.as_deref();
     if let (Some(name), None) = (chosen.and_then(<[_]>::first), family) {
         return Err(Error::NoFamily { checkpoint: checkpoint.clone(), name: name.clone() });
     }
-    let mut source = Source::open(checkpoint, options.variant.as_deref(), family.as_ref(), chosen)?;
+    let mut source = Source::open(checkpoint, options.variant.as_deref(), family, chosen)?;
     if let Some(only) = &options.only {
         source.keep(only)?;
     }

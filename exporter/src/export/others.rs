@@ -21,15 +21,18 @@ pub(super) fn write_others(source: &Source, root: &Path) -> Result<Vec<FileEntry
         }
     }
     entries.push(copy(&source.common.scheduler_path, root, "scheduler/scheduler_config.json".into())?);
-    for (name, path) in files_of(&source.common.tokenizer)? {
-        entries.push(copy(&path, root, format!("tokenizer/{name}"))?);
-    }
+    entries.extend(copy_tokenizer(&source.common.tokenizer, root, "tokenizer")?);
     if let Some(tokenizer) = &source.router_tokenizer {
         entries.push(copy(tokenizer, root, "router/tokenizer.json".into())?);
     }
     files::write(&root.join("model_index.json"), &bundle_index(source.folder.index()))?;
     entries.push(FileEntry::of(root, "model_index.json")?);
     Ok(entries)
+}
+
+/// Copies a tokenizer into a folder below `root`.
+pub(super) fn copy_tokenizer(tokenizer: &Path, root: &Path, folder: &str) -> Result<Vec<FileEntry>> {
+    files_of(tokenizer)?.into_iter().map(|(name, path)| copy(&path, root, format!("{folder}/{name}"))).collect()
 }
 
 /// The files right in a folder, by name.

@@ -25,7 +25,7 @@ use std::{
 };
 
 /// The side of Stable Diffusion's latents, where a UNet's configuration does not say.
-const USUAL_SIDE: usize = 64;
+pub(super) const USUAL_SIDE: usize = 64;
 /// Name of the files of every network but the experts that are not the default one, and of the one expert that a plain checkpoint has.
 pub(super) const NAME: &str = "model";
 
@@ -51,7 +51,7 @@ pub(super) struct Part {
     pub config_path: PathBuf,
     /// Where the paths of its files begin.
     root: PathBuf,
-    /// One, or a router's two.
+    /// One, or two of a router or a text tower.
     checkpoints: Vec<Checkpoint>,
     /// What it is, where it is an expert.
     pub expert: Option<ExpertPart>,
@@ -201,6 +201,15 @@ impl Part {
             root: root.to_owned(),
             expert: None,
         })
+    }
+
+    /// The same with the weights of another folder as well.
+    ///
+    /// # Errors
+    /// Weights that cannot be opened.
+    pub fn and(mut self, stored: &pipeline::Network, variant: Option<&str>) -> Result<Self> {
+        self.checkpoints.push(stored.weights(variant)?);
+        Ok(self)
     }
 
     /// The tensors of its networks, which agree on what their checkpoints hold.

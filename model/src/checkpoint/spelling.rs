@@ -18,6 +18,8 @@ pub enum Spelling {
     Mpnet,
     /// Our own [`Vision`](crate::vision::Vision).
     Vision,
+    /// The projection of texts, beside an image tower ([`TextTower`](crate::towers::TextTower)).
+    Projection,
     /// APTP's predictor and codes in one file ([`Router`](crate::router::Router)).
     Router,
 }
@@ -75,7 +77,16 @@ const MPNET: Table = Table {
     unused: &[POSITION_IDS, "pooler.", "lm_head."],
 };
 
-const VISION: Table = Table { prefixes: &[], modules: &[], pointwise: &[], unused: &[] };
+/// An image tower lies beside the projection of texts and the factor of similarities, which is for training alone.
+const VISION: Table =
+    Table { prefixes: &[], modules: &[], pointwise: &[], unused: &["text_projection.", "logit_scale."] };
+
+const PROJECTION: Table = Table {
+    prefixes: &[],
+    modules: &[],
+    pointwise: &[],
+    unused: &["conv_in.", "blocks.", "norm_out.", "hidden.", "heads.", "logit_scale."],
+};
 
 /// The codes' logits are for going on with training.
 const ROUTER: Table = Table { prefixes: &[], modules: &[], pointwise: &[], unused: &["embedding.weight"] };
@@ -89,6 +100,7 @@ impl Spelling {
             Self::Bert => &BERT,
             Self::Mpnet => &MPNET,
             Self::Vision => &VISION,
+            Self::Projection => &PROJECTION,
             Self::Router => &ROUTER,
         }
     }

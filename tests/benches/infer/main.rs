@@ -138,8 +138,10 @@ fn compare(cli: &Cli, printer: &Printer) -> Result<()> {
     let engine = Engine::start(&EngineOptions { threads: cli.threads, ..EngineOptions::default() })?;
     let judge = scratch.path().join("judge");
     export(&Input::checkpoint(cli.base.join("judge")), &judge, &Options::default(), &())?;
-    let family = cli.family.as_deref().map(FamilyFolder::open).transpose()?;
-    let input = Input { checkpoint: cli.base.clone(), family };
+    let input = match &cli.family {
+        Some(family) => Input::Family(Box::new(FamilyFolder::open(family)?), cli.base.clone()),
+        None => Input::checkpoint(&cli.base),
+    };
     let prompts = |seed, count| (0..count).map(|index| sample_single(seed, index).caption).collect::<Vec<_>>();
     let mut folders = Vec::new();
     for precision in PRECISIONS {

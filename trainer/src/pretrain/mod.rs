@@ -30,6 +30,7 @@ use pleach_model::{
     schedule::{Schedule, SchedulerConfig},
     tensor::Dtype,
     tokenizer::Tokenizer,
+    towers,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -237,7 +238,7 @@ impl<'a> Pretraining<'a> {
                 let short = name.strip_prefix(TOWER).map(str::to_owned);
                 (short.unwrap_or(name), tensor)
             });
-            self.save("clip", &tower.to_json(), "model", &other.collect::<Vec<_>>())?;
+            self.save(towers::FOLDER, &tower.vision.to_json(), "model", &other.collect::<Vec<_>>())?;
             self.save(Stage::Text.component(), &recipe.config().to_json(), "model", &text)?;
         }
         Ok(outcome)

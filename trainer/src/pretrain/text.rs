@@ -9,13 +9,13 @@ use crate::{
 };
 use pleach_model::{
     backend::{Backend, Constant},
-    clip::{ClipText, ClipTextConfig},
-    layers::Linear,
+    clip::ClipTextConfig,
     op::Unary,
     params::Params,
     sites::Pass,
     tokenizer::Tokenizer,
-    vision::{Choice, Head, Vision, VisionConfig},
+    towers::{HEAD, ImageTower, ImageTowerConfig, TextTower, TextTowerConfig},
+    vision::{Choice, Head, VisionConfig},
 };
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Reduction, Tensor};
@@ -69,11 +69,12 @@ impl TextRecipe {
     }
 
     /// The image tower's configuration: the judge's, with two more channels that tell where in the picture a pixel is.
-    pub fn tower(&self, judge: &JudgeRecipe) -> VisionConfig {
+    pub fn tower(&self, judge: &JudgeRecipe) -> ImageTowerConfig {
         let classes = (0..self.shared).map(|i| i.to_string()).collect();
-        let heads = vec![Head { name: "shared".to_owned(), classes, choice: Choice::AnyOf }];
+        let heads = vec![Head { name: HEAD.to_owned(), classes, choice: Choice::AnyOf }];
         let judge = judge.config();
-        VisionConfig { in_channels: judge.in_channels + 2, heads, ..judge }
+        let vision = VisionConfig { in_channels: judge.in_channels + 2, heads, ..judge };
+        ImageTowerConfig { vision, side: SIDE as usize }
     }
 }
 
@@ -83,12 +84,10 @@ pub(super) struct TextTask<'a> {
     seed: u64,
     examples: &'a Examples,
     tokenizer: &'a Tokenizer,
-    text: ClipText<Torch>,
-    projection: Linear<Torch>,
-    tower: Vision<Torch>,
+    text: TextTower<Torch>,
+    tower: ImageTower<Torch>,
     scale: Value,
     variables: Vec<Variable>,
-    places: Tensor,
 }
 
 /// Prefix of the image tower's tensors.
@@ -100,21 +99,19 @@ impl<'a> TextTask<'a> {
     pub fn new(
         torch: &'a Torch,
         recipe: &'a TextRecipe,
-        tower: &VisionConfig,
+        tower: &ImageTowerConfig,
         seed: u64,
         examples: &'a Examples,
         tokenizer: &'a Tokenizer,
     ) -> Result<Self> {
         let source = Variables::new(Initial { seed });
         let params = Params::new(torch, &source);
-        let text = ClipText::new(&recipe.config(), &params)?;
-        let projection = Linear::new(&params.at("text_projection"), recipe.width, recipe.shared, false)?;
-        let tower = Vision::new(tower, &params.at("tower"))?;
+        let text = TextTower::new(&TextTowerConfig { text: recipe.config(), shared: recipe.shared }, &params)?;
+        let tower = ImageTower::new(tower, &params.at("tower"))?;
         // A weight of one element starts at 1; CLIP starts at ln(1 / 0.07) = 2.66, and gets there soon.
         let scale = params.at("logit_scale").get("weight", &[1])?;
-        let places = places(i64::from(SIDE))?.f_to_device(torch.device())?;
         let variables = source.into_list();
-        Ok(Self { torch, recipe, seed, examples, tokenizer, text, projection, tower, scale, variables, places })
+        Ok(Self { torch, recipe, seed, examples, tokenizer, text, tower, scale, variables })
     }
 
     /// Lets the image tower start as the judge, blind to places: from nothing, so few steps teach it shapes alone, and then no word but
@@ -144,37 +141,14 @@ impl<'a> TextTask<'a> {
         let longest = tokens.iter().map(|tokens| tokens.length).max().unwrap_or(1);
         let ids = tokens.iter().flat_map(|tokens| tokens.ids.iter().take(longest)).map(|&id| i64::from(id)).collect();
         let ids = self.torch.constant(Constant::I64(ids), &[tokens.len(), longest])?;
-        let hidden = self.text.forward(&Pass::plain(self.torch), &ids)?;
-        let ends: Vec<i64> =
-            (0..).zip(&tokens).map(|(row, tokens)| row * longest as i64 + tokens.length as i64 - 1).collect();
-        let ends = Tensor::f_from_slice(&ends)?.f_to_device(self.torch.device())?;
-        let last = hidden.tensor().f_flatten(0, 1)?.f_index_select(0, &ends)?;
-        unit(self.projection.forward(self.torch, &Value::try_from(last)?)?.tensor())
+        Ok(self.text.forward(&Pass::plain(self.torch), &ids)?.tensor().shallow_clone())
     }
 
     /// Pictures at unit length, `[B, shared]`.
     fn pictures(&self, chosen: &[usize]) -> Result<Tensor> {
-        let pictures = self.examples.pictures(chosen)?;
-        let (batch, _, height, width) = pictures.size4()?;
-        let places = self.places.f_expand([batch, 2, height, width], false)?;
-        let input = Tensor::f_cat(&[&pictures, &places], 1)?;
-        let seen = self.tower.forward(&Pass::plain(self.torch), &Value::try_from(input)?)?;
-        let head = seen.heads.first().ok_or_else(|| crate::torch::Error::Torch("the tower has no head".into()))?;
-        unit(head.tensor())
+        let pictures = Value::try_from(self.examples.pictures(chosen)?)?;
+        Ok(self.tower.forward(&Pass::plain(self.torch), &pictures)?.tensor().shallow_clone())
     }
-}
-
-/// Column and row of each pixel, -1 to 1: `[1, 2, side, side]`.
-fn places(side: i64) -> Result<Tensor> {
-    let line = Tensor::f_linspace(-1.0, 1.0, side, (Kind::Float, tch::Device::Cpu))?;
-    let columns = line.f_reshape([1, 1, 1, side])?.f_expand([1, 1, side, side], false)?;
-    let rows = line.f_reshape([1, 1, side, 1])?.f_expand([1, 1, side, side], false)?;
-    Ok(Tensor::f_cat(&[columns, rows], 1)?)
-}
-
-fn unit(x: &Tensor) -> Result<Tensor> {
-    let norm = x.f_square()?.f_sum_dim_intlist([-1_i64].as_slice(), true, Kind::Float)?.f_clamp_min(1e-12)?.f_sqrt()?;
-    Ok(x.f_div(&norm)?)
 }
 
 impl Task for TextTask<'_> {
