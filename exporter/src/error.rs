@@ -147,15 +147,15 @@ pub enum Error {
         /// Its class.
         found: String,
     },
-    /// A family and a pipeline that it was not cut out of.
+    /// A family or a student, and a pipeline that it was not cut out of.
     #[error(
-        "the experts of {} were not cut out of the UNet of {}: their configurations differ; --base names another pipeline",
-        family.display(),
+        "what is in {} was not cut out of the UNet of {}: their configurations differ; --base names another pipeline",
+        experts.display(),
         base.display()
     )]
     Base {
-        /// The family.
-        family: PathBuf,
+        /// The family's folder, or that of the student's UNet.
+        experts: PathBuf,
         /// The pipeline.
         base: PathBuf,
     },

@@ -28,6 +28,7 @@ pub mod schedule;
 pub mod sentence;
 pub mod shape;
 pub mod sites;
+pub mod student;
 pub mod tensor;
 pub mod tokenizer;
 pub mod towers;

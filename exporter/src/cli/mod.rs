@@ -19,6 +19,7 @@ use pleach_model::{
     family::FamilyFolder,
     files,
     manifest::{self, Precision},
+    student::Student,
 };
 use pleach_runtime::{
     engine::{Engine, EngineOptions},
@@ -32,7 +33,7 @@ use std::{
     time::Instant,
 };
 
-/// Export a family of experts, or a diffusers checkpoint, to an ONNX bundle; a classifier or a CLIP to graphs that audits open
+/// Export a family of experts, a student or a diffusers checkpoint to an ONNX bundle; a classifier or a CLIP to graphs that audits open
 #[derive(Parser)]
 #[command(name = "pleach-export", version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 struct Cli {
@@ -54,8 +55,8 @@ enum Command {
 
 #[derive(clap::Args)]
 struct Arguments {
-    /// Folder of a family, of a diffusers pipeline or of a classifier, or a Hugging Face id: org/name or org/name@revision
-    #[arg(value_name = "FAMILY|CHECKPOINT")]
+    /// Folder of a family, of a student (or its unet/), of a diffusers pipeline or of a classifier, or a Hugging Face id: org/name or org/name@revision
+    #[arg(value_name = "FAMILY|STUDENT|CHECKPOINT")]
     checkpoint: String,
     /// Folder of the bundle; appears whole or not at all
     #[arg(short, long, value_name = "BUNDLE")]
@@ -78,7 +79,7 @@ struct Arguments {
     /// Also write every graph with its weights in ONNX Runtime's own format (.ort), for builds for mobile devices; up to 2 GB each
     #[arg(long)]
     ort_format: bool,
-    /// The pipeline that a family was cut out of, where it is not where the family says: a folder or a Hugging Face id
+    /// The pipeline that a student was cut out of, or a family, where it is not where the family says: a folder or a Hugging Face id
     #[arg(long, value_name = "CHECKPOINT")]
     base: Option<String>,
     /// Weights to read where the checkpoint has several variants (fp16)
@@ -205,7 +206,7 @@ fn calibration(arguments: &Arguments) -> anyhow::Result<calibrate::Options> {
     Ok(calibrate::Options { prompts, steps: *steps, guidance: *guidance })
 }
 
-/// A family with its base, or a checkpoint.
+/// A family or a student with its base, or a checkpoint.
 fn input(arguments: &Arguments, printer: &Printer) -> anyhow::Result<Input> {
     let Arguments { checkpoint, base, variant, .. } = arguments;
     let resolve = |name: &str| checkpoint::resolve(name, variant.as_deref(), printer);
@@ -214,7 +215,13 @@ fn input(arguments: &Arguments, printer: &Printer) -> anyhow::Result<Input> {
         return Ok(Input::Clip(resolve(checkpoint)?));
     }
     if !folder.join(manifest::FILE_NAME).is_file() {
-        ensure!(base.is_none(), "{checkpoint} is no family: --base is for those");
+        if let Some(student) = Student::find(folder)? {
+            let missing =
+                || format!("{checkpoint} is a student's UNet: --base must name the pipeline that it was cut out of");
+            let base = resolve(base.as_deref().with_context(missing)?).context("cannot open the student's base")?;
+            return Ok(Input::Student(Box::new(student), base));
+        }
+        ensure!(base.is_none(), "{checkpoint} is no family and no student: --base is for those");
         return Ok(Input::Checkpoint(resolve(checkpoint)?));
     }
     let family = FamilyFolder::open(folder)?;

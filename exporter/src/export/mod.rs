@@ -29,9 +29,10 @@ use pleach_model::{
     manifest::{
         self, Bundle, Component, Components, Expert, FileEntry, Flavour, Kind, Precision, Producer, Provenance, Schema,
     },
+    student::Student,
 };
 use pleach_runtime::engine::{self, Engine, GraphFile, HostCache};
-use source::{ExpertPart, NAME, Part, Source};
+use source::{ExpertPart, Instead, NAME, Part, Source};
 use std::{
     collections::HashMap,
     panic::resume_unwind,
@@ -168,6 +169,8 @@ pub enum Input {
     Checkpoint(PathBuf),
     /// The experts and the router of a family, and the folder of the pipeline that everything else comes from.
     Family(Box<FamilyFolder>, PathBuf),
+    /// A student in the place of the UNet, and the folder of the pipeline that it was cut out of.
+    Student(Box<Student>, PathBuf),
     /// The CLIP that lies beside the parts of the pipeline in this folder: the small world's.
     Clip(PathBuf),
 }
@@ -179,25 +182,31 @@ impl Input {
     }
 }
 
-/// Writes the bundle of a diffusers pipeline, or of a family's experts and router with everything else from the pipeline that they were cut
+/// Writes the bundle of a diffusers pipeline, or of a student or a family's experts and router with everything else from the pipeline that they were cut
 /// out of; or the graph of a classifier, or the two of a CLIP. It appears whole or not at all.
 ///
 /// # Errors
 /// Whatever is wrong with the checkpoints, before anything is written; files that cannot be written; [`Error::Interrupted`].
 pub fn export(input: &Input, bundle: &Path, options: &Options, watch: &dyn Watch) -> Result<Exported> {
-    let (checkpoint, family) = match input {
+    let chosen = options.experts.as_deref();
+    let (pipeline, instead) = match input {
         Input::Clip(pipeline) => return clip::export(pipeline, bundle, options, watch),
-        Input::Family(family, base) => (base, Some(&**family)),
+        Input::Family(family, base) => (base, Instead::Family(family, chosen)),
+        Input::Student(student, base) => (base, Instead::Student(student)),
         Input::Checkpoint(checkpoint) => match classifier::find(checkpoint)? {
             Some(network) => return classifier::export(network, bundle, options, watch),
-            None => (checkpoint, None),
+            None => (checkpoint, Instead::Nothing),
         },
     };
-    let chosen = options.experts.as_deref();
-    if let (Some(name), None) = (chosen.and_then(<[_]>::first), family) {
-        return Err(Error::NoFamily { checkpoint: checkpoint.clone(), name: name.clone() });
+    let no_family = |name: &String, checkpoint: &Path| {
+        Err(Error::NoFamily { checkpoint: checkpoint.to_owned(), name: name.clone() })
+    };
+    match (chosen.and_then(<[_]>::first), instead) {
+        (Some(name), Instead::Nothing) => return no_family(name, pipeline),
+        (Some(name), Instead::Student(student)) => return no_family(name, &student.unet.folder),
+        _ => {}
     }
-    let mut source = Source::open(checkpoint, options.variant.as_deref(), family, chosen)?;
+    let mut source = Source::open(pipeline, options.variant.as_deref(), instead)?;
     if let Some(only) = &options.only {
         source.keep(only)?;
     }

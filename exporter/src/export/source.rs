@@ -15,6 +15,7 @@ use pleach_model::{
     pipeline::{self, CheckpointPipeline, Common, PipelineFolder},
     schedule::PredictionType,
     sentence::SentenceConfig,
+    student::Student,
     unet::UNetConfig,
     vae::VaeConfig,
     vector::VectorLayout,
@@ -29,7 +30,18 @@ pub(super) const USUAL_SIDE: usize = 64;
 /// Name of the files of every network but the experts that are not the default one, and of the one expert that a plain checkpoint has.
 pub(super) const NAME: &str = "model";
 
-/// A diffusers pipeline whose configurations fit each other, with its own UNet or with the experts of a family.
+/// What takes the place of a pipeline's UNet.
+#[derive(Clone, Copy)]
+pub(super) enum Instead<'a> {
+    /// Nothing.
+    Nothing,
+    /// The one expert that a student is.
+    Student(&'a Student),
+    /// A family's experts: all, or those named.
+    Family(&'a FamilyFolder, Option<&'a [String]>),
+}
+
+/// A diffusers pipeline whose configurations fit each other, with its own UNet, a student or the experts of a family.
 pub(super) struct Source {
     pub folder: PipelineFolder,
     pub common: Common,
@@ -68,13 +80,8 @@ pub(super) struct ExpertPart {
 }
 
 impl Source {
-    /// The pipeline in a folder; with a family, its experts instead of the pipeline's UNet: all, or those named.
-    pub fn open(
-        root: &Path,
-        variant: Option<&str>,
-        family: Option<&FamilyFolder>,
-        chosen: Option<&[String]>,
-    ) -> Result<Self> {
+    /// The pipeline in a folder.
+    pub fn open(root: &Path, variant: Option<&str>, instead: Instead<'_>) -> Result<Self> {
         let folder = PipelineFolder::open(root)?;
         let CheckpointPipeline { text_encoder, unet, vae, common } = folder.checkpoint()?;
         let failed = |source| pipeline::Error::Scheduler { path: common.scheduler_path.clone(), source };
@@ -90,22 +97,26 @@ impl Source {
         let side = config.sample_size.unwrap_or(USUAL_SIDE);
         let open = |stored, networks| Part::open(root, stored, variant, networks);
         let mut parts = vec![open(text_encoder, vec![Network::TextEncoder(text)])?];
-        let mut router = None;
-        match family {
-            None => {
+        let (mut router, mut family_hash) = (None, None);
+        match instead {
+            Instead::Nothing => {
                 let network = Network::Unet { config, architecture: Architecture::full(), tokens };
-                let expert = ExpertPart {
-                    name: NAME.to_owned(),
-                    stem: NAME.to_owned(),
-                    suppressed: Vec::new(),
-                    made: Vec::new(),
-                };
-                parts.push(Part { expert: Some(expert), ..open(unet, vec![network])? });
+                parts.push(Part { expert: Some(ExpertPart::only()), ..open(unet, vec![network])? });
             }
-            Some(family) => {
-                if *family.config() != config {
-                    return Err(Error::Base { family: family.root().to_owned(), base: root.to_owned() });
+            Instead::Student(Student { unet, architecture }) => {
+                if UNetConfig::from_json(&unet.config)? != config {
+                    return Err(Error::Base { experts: unet.folder.clone(), base: root.to_owned() });
                 }
+                let network = Network::Unet { config, architecture: architecture.clone(), tokens };
+                let around = unet.folder.parent().unwrap_or(&unet.folder).to_owned();
+                let part = Part::open(&around, unet.clone(), None, vec![network])?;
+                parts.push(Part { expert: Some(ExpertPart::only()), ..part });
+            }
+            Instead::Family(family, chosen) => {
+                if *family.config() != config {
+                    return Err(Error::Base { experts: family.root().to_owned(), base: root.to_owned() });
+                }
+                family_hash = Some(manifest_hash(family.root())?);
                 let numbers = numbers(family, chosen)?;
                 parts.extend(experts(family, &numbers, tokens)?);
                 router = router_part(family, numbers)?;
@@ -120,7 +131,7 @@ impl Source {
             prediction_type,
             counted_at: At { height: side, width: side, tokens },
             factor,
-            family: family.map(|family| manifest_hash(family.root())).transpose()?,
+            family: family_hash,
             parts,
             router_tokenizer,
         })
@@ -189,6 +200,13 @@ impl Source {
             _ => 1,
         };
         pairs[..said].iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+}
+
+impl ExpertPart {
+    /// The one expert of a pipeline, or a student.
+    fn only() -> Self {
+        Self { name: NAME.to_owned(), stem: NAME.to_owned(), suppressed: Vec::new(), made: Vec::new() }
     }
 }
 

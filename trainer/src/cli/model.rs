@@ -13,10 +13,11 @@ use pleach_console::Printer;
 use pleach_model::{
     architecture::Architecture,
     checkpoint::Checkpoint,
-    family::{self, ARCHITECTURE, FamilyFolder},
+    family::FamilyFolder,
     files::Overwrite,
     manifest::{Family, Made},
     pipeline::Network,
+    student::Student,
 };
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -50,7 +51,7 @@ pub(super) struct Model {
 
 /// How a model is named.
 pub(super) struct Named<'a> {
-    /// Folder of a pipeline, of a student's UNet or of a family; or a Hugging Face id.
+    /// Folder of a pipeline, of a student, of its UNet or of a family; or a Hugging Face id.
     pub model: &'a str,
     /// An expert's name, or `all`.
     pub expert: Option<&'a str>,
@@ -92,18 +93,13 @@ impl Model {
             };
             Self { base, family: None, members: vec![member] }
         };
-        if folder.join(ARCHITECTURE).is_file() {
+        if let Some(Student { unet, architecture }) = Student::find(folder)? {
             ensure!(
                 !teacher.is_empty(),
                 "{model} is a student's UNet: `teacher` must name the pipeline that it was cut out of"
             );
-            let weights = Network::open(folder)?.weights(None)?;
-            return Ok(single(
-                open(teacher)?,
-                "student",
-                family::architecture(&folder.join(ARCHITECTURE))?,
-                Some(weights),
-            ));
+            let weights = unet.weights(None)?;
+            return Ok(single(open(teacher)?, "student", architecture, Some(weights)));
         }
         Ok(single(open(model)?, "base", Architecture::full(), None))
     }
