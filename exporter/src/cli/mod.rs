@@ -265,7 +265,9 @@ mod tests {
         assert_eq!((arguments.checkpoint.as_str(), arguments.out), ("sd2", PathBuf::from("bundle")));
         assert!(cli.report.json && cli.console.quiet == 1);
         assert!(matches!(parse(&["completions", "bash"]).unwrap().command, Some(Command::Completions(_))));
-        for wrong in [&[][..], &["sd2"], &["--out", "bundle"]] {
+        assert!(parse(&["world", "--clip", "--out", "clip"]).unwrap().arguments.unwrap().clip);
+        let sized = ["world", "--clip", "--size", "64x64", "--out", "clip"];
+        for wrong in [&[][..], &["sd2"], &["--out", "bundle"], &sized] {
             assert!(parse(wrong).is_err(), "{wrong:?}");
         }
     }
