@@ -112,7 +112,9 @@ fn carry_out(
 ) -> Result<(), Error> {
     let wrong = |error: &dyn std::fmt::Display| Error::Asked(error.to_string());
     let providers = args.provider.providers().map_err(|error| wrong(&error))?;
-    let engine = Engine::start(&args.runtime.engine()).map_err(|error| wrong(&error))?;
+    let mut engine = args.runtime.engine();
+    engine.threads = engine.threads.or(plan.recipe.threads);
+    let engine = Engine::start(&engine).map_err(|error| wrong(&error))?;
     let programs = Programs::find(args.programs.as_deref(), &plan.programs(), plan.recipe.threads)?;
     let open = |source: &str| open_bundle(source, printer).map_err(run::Error::from);
     let options = args.runtime.options(providers);

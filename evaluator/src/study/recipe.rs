@@ -55,7 +55,7 @@ pub struct Recipe {
     /// Every setting that was tried.
     #[serde(default)]
     pub tuning: Vec<Tuning>,
-    /// Threads of each command [default: as many as it likes].
+    /// Threads of each command, and of what draws unless `--threads` says otherwise [default: as many as there are cores].
     #[serde(default)]
     pub threads: Option<NonZeroUsize>,
 }

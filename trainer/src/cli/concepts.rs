@@ -136,7 +136,7 @@ impl Pictures {
         let dataset: Arc<dyn Dataset> = Arc::new(ImageFolder::open(folder, None)?);
         let fits = |caption: &String| -> anyhow::Result<bool> {
             Ok(match origin {
-                Origin::AnchorImages => concept.asked(caption).is_some(),
+                Origin::AnchorImages => concept.asked(caption, 0).is_some(),
                 // Without an anchor any picture that was given will do; with one, the caption must say what it takes the place of.
                 _ if concept.anchor.is_none() => true,
                 _ => concept.is_asked(caption) && !concept.is_cut(caption, text.tokenizer())?,

@@ -103,9 +103,10 @@ impl Concept {
         self.prompts.iter().map(|prompt| (prompt.clone(), instead(prompt))).collect()
     }
 
-    /// A prompt that asks for it out of one that asks for the anchor: the first target in the place of the anchor, or the suffix at the end.
-    pub fn asked(&self, anchored: &str) -> Option<String> {
-        let target = self.targets.first()?;
+    /// A prompt that asks for it out of one that asks for the anchor: a target in the place of the anchor, or the suffix at the end. Targets take
+    /// turns: none of them may be left out of what is forgotten.
+    pub fn asked(&self, anchored: &str, turn: usize) -> Option<String> {
+        let target = self.targets.get(turn % self.targets.len().max(1))?;
         if let Some(anchor) = &self.anchor {
             let asked = replaced(anchored, &normal(anchor), target);
             if asked != anchored {
@@ -189,15 +190,17 @@ mod tests {
         );
         assert!(!striped.is_asked("a pinstriped star") && !striped.is_asked("a stripedstar"));
         assert_eq!(striped.anchored("A Striped star, striped style"), "A flat star, flat style");
-        assert_eq!(striped.asked("a flat star, Flat style").as_deref(), Some("a striped star, striped style"));
-        assert_eq!(striped.asked("a star"), None);
+        assert_eq!(striped.asked("a flat star, Flat style", 0).as_deref(), Some("a striped star, striped style"));
+        assert_eq!(striped.asked("a flat star", 1).as_deref(), Some("a stripes star"));
+        assert_eq!(striped.asked("a flat star", 2).as_deref(), Some("a striped star"));
+        assert_eq!(striped.asked("a star", 0), None);
     }
 
     #[test]
     fn longer_phrases_are_found_first_and_null_anchors_give_the_empty_prompt() {
         let artist = concept(&["gogh", "van gogh"], Some("an artist"), Some(" in the style of Van Gogh"));
         assert_eq!(artist.anchored("fields by Van Gogh"), "fields by an artist");
-        assert_eq!(artist.asked("a barn").as_deref(), Some("a barn in the style of Van Gogh"));
+        assert_eq!(artist.asked("a barn", 0).as_deref(), Some("a barn in the style of Van Gogh"));
         assert_eq!(concept(&["gogh"], None, None).anchored("fields by Gogh"), "");
     }
 

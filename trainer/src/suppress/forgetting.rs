@@ -241,8 +241,9 @@ impl<'a> Forgetting<'a> {
         let null = self.setting.null.f_to_kind(context.f_kind()?)?.f_expand(context.size(), false)?;
         let noise = Some(noised.target.shallow_clone());
         let prompts = if self.setting.recipe.x_t == Origin::AnchorImages {
-            let asked = captions.iter().map(|caption| {
-                concept.asked(caption).ok_or_else(|| Error::Concept {
+            let first = (index / self.setting.concepts.len() as u64) as usize;
+            let asked = (first..).zip(&captions).map(|(turn, caption)| {
+                concept.asked(caption, turn).ok_or_else(|| Error::Concept {
                     name: concept.name.clone(),
                     reason: format!(
                         "the caption {caption:?} does not contain the anchor, and there is no `suffix` to ask for the concept with"

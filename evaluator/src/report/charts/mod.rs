@@ -83,6 +83,7 @@ mod tests {
             group,
             across: (x, Some((x / 2.0, x))),
             up: (y, None),
+            frontier: x < 0.5,
         };
         for marks in [
             vec![],

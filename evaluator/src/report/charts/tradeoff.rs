@@ -12,6 +12,8 @@ pub(in crate::report) struct TradeMark {
     pub across: (f64, Option<(f64, f64)>),
     /// The share that is up, and its interval.
     pub up: (f64, Option<(f64, f64)>),
+    /// Whether no other mark is better in both ways.
+    pub frontier: bool,
 }
 
 const WIDTH: f64 = 720.0;
@@ -23,6 +25,8 @@ const BOTTOM: f64 = 390.0;
 const NAMES: f64 = 462.0;
 /// Height of a name.
 const LINE: f64 = 19.0;
+/// Most marks that all have their numbers and bars beside them; of more, those on the frontier.
+const ROOM: usize = 16;
 
 /// Draws them. `words` are title and description, `axes` what is across and what is up.
 pub(in crate::report) fn tradeoff(id: &str, words: [&str; 2], axes: [&str; 2], marks: &[TradeMark]) -> String {
@@ -43,29 +47,36 @@ pub(in crate::report) fn tradeoff(id: &str, words: [&str; 2], axes: [&str; 2], m
             parts.push(joined.with("stroke-opacity", "0.5"));
         }
     }
+    let mut frontier: Vec<_> = marks.iter().filter(|mark| mark.frontier).collect();
+    frontier.sort_by(|a, b| a.across.0.total_cmp(&b.across.0));
+    if frontier.len() > 1 {
+        let points: Vec<_> = frontier.iter().map(|mark| (x.at(mark.across.0), y.at(mark.up.0))).collect();
+        let joined = Element::new("polyline").with("points", svg::path(&points)).look(Look::Axis);
+        parts.push(joined.with("fill", "none").with("stroke-dasharray", "2 3"));
+    }
     for (index, mark) in marks.iter().enumerate() {
+        let full = mark.frontier || marks.len() <= ROOM;
         let at = (x.at(mark.across.0), y.at(mark.up.0));
         let number = (index + 1).to_string();
         let percent = |share: f64| format!("{:.1} %", 100.0 * share);
         let spoken = format!("{number}. {}: {}, {}", mark.name, percent(mark.across.0), percent(mark.up.0));
         let mut drawn = Element::new("g").child(Element::new("title").text(spoken));
-        if let Some((low, high)) = mark.across.1 {
+        if let Some((low, high)) = mark.across.1.filter(|_| full) {
             drawn = drawn.child(line((x.at(low), at.1), (x.at(high), at.1), Look::SeriesLine(mark.group)));
         }
-        if let Some((low, high)) = mark.up.1 {
+        if let Some((low, high)) = mark.up.1.filter(|_| full) {
             drawn = drawn.child(line((at.0, y.at(low)), (at.0, y.at(high)), Look::SeriesLine(mark.group)));
         }
-        drawn = drawn.child(shape(mark.group, at)).child(label(
-            &number,
-            (at.0 + 8.0, at.1 - 9.0),
-            Anchor::Start,
-            Look::Bold,
-        ));
+        drawn = drawn.child(shape(mark.group, at));
+        if full {
+            drawn = drawn.child(label(&number, (at.0 + 8.0, at.1 - 9.0), Anchor::Start, Look::Bold));
+        }
         parts.push(drawn);
         let place = TOP + LINE * index as f64;
         let name = svg::shortened(&format!("{number}. {}", mark.name), 12.0, WIDTH - NAMES - 20.0);
         parts.push(shape(mark.group, (NAMES + 6.0, place)));
-        parts.push(label(&name, (NAMES + 18.0, place), Anchor::Start, Look::Ink));
+        let look = if mark.frontier { Look::Bold } else { Look::Ink };
+        parts.push(label(&name, (NAMES + 18.0, place), Anchor::Start, look));
     }
     let names = TOP + LINE * marks.len() as f64;
     parts.push(label("bars: 95 % intervals", (NAMES, names), Anchor::Start, Look::Muted));

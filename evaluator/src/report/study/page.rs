@@ -2,6 +2,7 @@
 
 use super::{blocks, charts, differences, provenance};
 use crate::{
+    document::Better,
     report::{
         charts::TradeMark,
         format,
@@ -90,14 +91,24 @@ pub(super) fn tradeoff(study: &Study) -> Option<Figure> {
             groups.push(&method.group);
             groups.len() - 1
         });
-        marks.push(TradeMark { name: row.method.clone(), group, across, up });
+        marks.push(TradeMark { name: row.method.clone(), group, across, up, frontier: false });
     }
     if marks.is_empty() {
         return None;
     }
+    for index in 0..marks.len() {
+        let (across, up) = (marks[index].across.0, marks[index].up.0);
+        let beaten = |other: &TradeMark| {
+            let [across, up] = [(retention, across, other.across.0), (suppression, up, other.up.0)]
+                .map(|(column, own, other)| if column.better == Better::Higher { other - own } else { own - other });
+            across >= 0.0 && up >= 0.0 && across + up > 0.0
+        };
+        marks[index].frontier = !marks.iter().any(beaten);
+    }
     let axes = [retention.name.as_str(), suppression.name.as_str()];
     let caption = format!(
-        "{} (up) against {} (across), over all concepts and training seeds. Settings of one method look alike and are joined.",
+        "{} (up) against {} (across), over all concepts and training seeds. Settings of one method look alike and are joined; in bold, on \
+         the dotted line, those that no other is better than in both, by their means.",
         suppression.name, retention.name
     );
     let svg = charts::tradeoff("tradeoff", ["Suppression against retention", &caption], axes, &marks);
