@@ -1,6 +1,9 @@
 //! `pleach-train world`: pictures of the small world with captions.
 
-use crate::world::folder::{Error, MARK, Request, write};
+use crate::world::{
+    Style,
+    folder::{Error, MARK, Request, write},
+};
 use pleach_console::{ExitCode, Interrupt, Printer, ReportArgs, ResultExt, human};
 use pleach_model::files;
 use serde::Serialize;
@@ -24,6 +27,9 @@ pub struct WorldArgs {
     /// Only pictures of one object
     #[arg(long)]
     one_object: bool,
+    /// Only pictures in these styles: flat, dotted, striped, pixelated, glowing, outlined
+    #[arg(long, value_name = "STYLE", value_delimiter = ',', value_parser = style)]
+    style: Vec<Style>,
     /// Write metadata.jsonl alone, for prompts
     #[arg(long)]
     captions_only: bool,
@@ -45,6 +51,12 @@ struct Report {
     seconds: f64,
 }
 
+fn style(word: &str) -> Result<Style, String> {
+    let found = Style::ALL.iter().copied().find(|style| style.word() == word);
+    found
+        .ok_or_else(|| format!("the styles are {}", Style::ALL.iter().map(|s| s.word()).collect::<Vec<_>>().join(", ")))
+}
+
 /// Runs the command.
 ///
 /// # Errors
@@ -52,7 +64,8 @@ struct Report {
 pub fn run(arguments: &WorldArgs, printer: &Printer) -> anyhow::Result<ExitCode> {
     let begin = Instant::now();
     let &WorldArgs { count, seed, start, one_object, captions_only, .. } = arguments;
-    let request = Request { count, seed, start, one_object, captions_only, except: arguments.except.clone() };
+    let (styles, except) = (arguments.style.clone(), arguments.except.clone());
+    let request = Request { count, seed, start, one_object, styles, captions_only, except };
     let overwrite = if arguments.overwrite { files::Overwrite::IfItHolds(MARK) } else { files::Overwrite::Never };
     let interrupt = Interrupt::install(printer)?;
     let bar = printer.progress(count, "Drawing", "pictures");
@@ -97,7 +110,7 @@ mod tests {
         let out = tmp.path().join("world");
         let parse =
             |more: &[&str]| Cli::try_parse_from([&["world", "--out", out.to_str().unwrap(), "--json"], more].concat());
-        for wrong in [&[][..], &["-n", "0"], &["-n", "-1"]] {
+        for wrong in [&[][..], &["-n", "0"], &["-n", "-1"], &["-n", "1", "--style", "flat,stripy"]] {
             assert!(parse(wrong).is_err(), "{wrong:?}");
         }
         let (printer, captured) = Printer::captured(Settings::default());

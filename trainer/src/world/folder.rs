@@ -1,6 +1,6 @@
 //! The world as an image folder of Hugging Face: pictures, and `metadata.jsonl` with a caption and the truth about each.
 
-use super::{Sample, Scene, sample, sample_single};
+use super::{Sample, Scene, Style, sample, sample_single};
 use image::ImageError;
 use pleach_model::files::{self, AtomicFile, AtomicFolder, Overwrite, json_object, read_bounded};
 use rayon::prelude::*;
@@ -35,6 +35,9 @@ pub struct Request {
     pub start: u64,
     /// Only scenes with one object: those of [`sample_single`].
     pub one_object: bool,
+    /// Only scenes in one of these styles; all styles if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub styles: Vec<Style>,
     /// No pictures.
     pub captions_only: bool,
     /// No sample whose caption stands in one of these ([`METADATA`] of what was written before), and none twice. If there are none, captions
@@ -81,8 +84,8 @@ pub enum Error {
         /// What is wrong with it.
         source: serde_json::Error,
     },
-    /// Nearly every caption is to be left out.
-    #[error("among {tried} samples only {found} have captions that are not to be left out")]
+    /// Nearly every sample is to be left out.
+    #[error("among {tried} samples only {found} are in the styles and have captions that are not to be left out")]
     Exhausted {
         /// Samples looked at.
         tried: u64,
@@ -105,7 +108,7 @@ impl Request {
 
     /// The numbers of the samples to write, in order.
     fn numbers(&self) -> Result<Vec<u64>> {
-        if self.except.is_empty() {
+        if self.except.is_empty() && self.styles.is_empty() {
             return Ok((0..self.count).collect());
         }
         let mut left_out = HashSet::new();
@@ -119,8 +122,12 @@ impl Request {
             }
         }
         let most = self.count.saturating_mul(LONGEST_SEARCH);
-        let fresh = (0..most).filter(|&i| left_out.insert(self.sample(i).caption));
-        let numbers: Vec<u64> = fresh.take(usize::try_from(self.count).unwrap_or(usize::MAX)).collect();
+        let wanted = (0..most).filter(|&i| {
+            let Sample { scene, caption } = self.sample(i);
+            let styled = self.styles.is_empty() || self.styles.contains(&scene.style);
+            styled && (self.except.is_empty() || left_out.insert(caption))
+        });
+        let numbers: Vec<u64> = wanted.take(usize::try_from(self.count).unwrap_or(usize::MAX)).collect();
         let found = numbers.len() as u64;
         if found < self.count { Err(Error::Exhausted { tried: most, found }) } else { Ok(numbers) }
     }
@@ -276,6 +283,17 @@ mod tests {
         let none = Request { count: 30, ..none };
         let error = write(&tmp.path().join("none"), &none, Overwrite::Never, &go).unwrap_err().to_string();
         assert!(error.starts_with("among 3000 samples only"), "{error}");
+    }
+
+    #[test]
+    fn only_the_styles_that_are_named() {
+        let tmp = tempfile::tempdir().unwrap();
+        let styles = vec![Style::Flat, Style::Striped];
+        let request = Request { styles: styles.clone(), captions_only: true, count: 300, ..request() };
+        let written = entries(&write(&tmp.path().join("a"), &request, Overwrite::Never, &go).unwrap());
+        let of_series = (0..).map(|i| sample(5, i)).filter(|sample| styles.contains(&sample.scene.style));
+        let expected: Vec<String> = of_series.take(300).map(|sample| sample.caption).collect();
+        assert_eq!(written.into_iter().map(|entry| entry.text).collect::<Vec<_>>(), expected);
     }
 
     #[test]
