@@ -24,8 +24,10 @@ enum Command {
     Doctor(ReportArgs),
     /// Make finished networks forget concepts: ESD, UCE, ConceptPrune, concept ablation, SalUn, EraseDiff
     Erase(cli::erase::EraseArgs),
-    /// Fine-tune a student, pruned or not, with its teacher beside it
+    /// Fine-tune a student or the experts of a family, with the teacher beside them
     Finetune(cli::finetune::FinetuneArgs),
+    /// Put pictures that several models drew of the same prompts beside each other
+    Grid(cli::grid::GridArgs),
     /// Make a family of files that APTP's authors published
     ImportAptp(cli::import_aptp::ImportArgs),
     /// Make the base model of the small world from nothing
@@ -55,6 +57,7 @@ fn main() -> std::process::ExitCode {
         Command::Doctor(report) => doctor(report, printer),
         Command::Erase(arguments) => cli::erase::run(arguments, printer),
         Command::Finetune(arguments) => cli::finetune::run(arguments, printer),
+        Command::Grid(arguments) => cli::grid::run(arguments, printer),
         Command::ImportAptp(arguments) => cli::import_aptp::run(arguments, printer),
         Command::Pretrain(arguments) => cli::pretrain::run(arguments, printer),
         Command::Probe(arguments) => cli::probe::run(arguments, printer),

@@ -1,4 +1,4 @@
-//! From a family to one that has forgotten, as a person types it, on the small world's base model.
+//! From a family to one that was fine-tuned and has forgotten, as a person types it, on the small world's base model.
 
 use pleach_model::{family::FamilyFolder, manifest::Family};
 use serde_json::Value;
@@ -152,6 +152,46 @@ fn all_experts_forget_in_one_command_and_are_probed() {
     assert_eq!(probed[1]["suppressed"], serde_json::json!(["striped", "stripes"]));
     assert_eq!(probed[0]["groups"][0]["heads"][0]["asked"], 6);
     assert!(PathBuf::from(out).join("expert-1.png").is_file());
+}
+
+#[test]
+fn all_experts_are_fine_tuned_in_one_command_and_forget_afterwards() {
+    let ground = Ground::new();
+    let (family, tuned) = (ground.family(), ground.path("tuned"));
+    let data = format!("data={}", ground.path("data"));
+    let sets = [&data, "train.batch=2", "train.loop.steps=3", "train.loop.sample_every=0"];
+    let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", *set]).collect();
+    let words = ["finetune", &family, "--out", &tuned, "--device", "cpu", "--expert", "all", "--json"];
+    let report: Value = serde_json::from_str(&done(&[&words[..], &sets].concat())).unwrap();
+    assert_eq!((&report["steps"], &report["experts"][1]["name"]), (&3.into(), &"expert-1".into()));
+    let (before, after) = (read(&family), read(&ground.path("tuned/family")));
+    for (i, expert) in after.experts.iter().enumerate() {
+        assert!(expert.suppressed.is_empty());
+        let methods: Vec<&str> = expert.made.iter().map(|made| made.method.as_str()).collect();
+        assert_eq!(methods, ["uniform", "finetune"]);
+        assert_eq!(expert.made[1].parents[0].sha256.to_string(), weights(&before, i));
+        assert_ne!(weights(&after, i), weights(&before, i));
+        assert_eq!(expert.macs, before.experts[i].macs);
+    }
+    // The same again changes nothing; one that has not begun begins.
+    fs::remove_dir_all(ground.path("tuned/runs/expert-1")).unwrap();
+    fs::create_dir(ground.path("tuned/runs/expert-1")).unwrap();
+    done(&[&words[..], &sets, &["--resume"]].concat());
+    let again = read(&ground.path("tuned/family"));
+    assert_eq!([0, 1].map(|i| weights(&again, i)), [0, 1].map(|i| weights(&after, i)));
+
+    let mut words = ground.suppress("forgot", &["--expert", "expert-1", "--anchor", "flat"]);
+    words[1] = ground.path("tuned/family");
+    done(&strs(&words));
+    let forgot = read(&ground.path("forgot/family"));
+    let methods: Vec<&str> = forgot.experts[1].made.iter().map(|made| made.method.as_str()).collect();
+    assert_eq!(methods, ["uniform", "finetune", "bilevel"]);
+
+    let out = ground.path("out");
+    let student = ["finetune", &family, "--out", &out, "--expert", "all", "--set", "student={uniform=0.5}"];
+    let student = complaint(&student);
+    assert!(student.contains("leave `student`, `routed` and `train.init` out"), "{student}");
+    assert!(!Path::new(&out).exists());
 }
 
 #[test]

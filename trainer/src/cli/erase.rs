@@ -3,8 +3,9 @@
 use super::{
     concepts::Concepts,
     finetune::SampleRecipe,
-    forget::{ForgetArgs, Left, Tensors},
+    forget::ForgetArgs,
     model::{Member, Model, Step},
+    runs::{Left, Tensors},
     source::{Base, Source, Wanted},
     watch::Shown,
 };
@@ -159,7 +160,7 @@ pub fn run(arguments: &EraseArgs, printer: &Printer) -> anyhow::Result<ExitCode>
     let around = (ground.base(), ground.text(), device);
     let concepts = Concepts::open(&recipe.concepts, origin, around, &forget.concepts(), printer)?;
     let work = Work { method, recipe: &recipe, ground: &ground, concepts: &concepts, device };
-    let finished = forget.each(&members, &ground.base().teacher, printer, |member, run, start| {
+    let finished = forget.runs().each(&members, &ground.base().teacher, printer, |member, run, start| {
         let opened = RunFolder::open(run, &recipe, start)?;
         match method {
             Method::Uce => work.edit(member).map(Ok),
@@ -174,7 +175,7 @@ pub fn run(arguments: &EraseArgs, printer: &Printer) -> anyhow::Result<ExitCode>
     let step = Step { method: &name, recipe: json!(recipe), concepts: concepts.names() };
     drop(concepts);
     let more = [("method".to_owned(), json!(name))];
-    forget.finish(Model { base: ground.into_base(), family, members }, &step, more, printer)
+    forget.runs().finish(Model { base: ground.into_base(), family, members }, &step, more, printer)
 }
 
 /// The pipeline around the networks, with data where some must be kept.

@@ -1,14 +1,16 @@
 //! `pleach-train finetune`: a student of any architecture, with its teacher beside it.
 
 use super::{
+    model::{Member, Model, Named, Step},
     place::Place,
+    runs::{Learnt, Left, Runs},
     source::{Base, Source, Wanted},
     watch::Shown,
 };
 use crate::{
     data::{Dataset, Part},
     encoders::{LatentDecoder, TextEncoder},
-    finetune::{Finetuning, LossRecipe, Samples, Setting, Teacher, TrainRecipe, write_student},
+    finetune::{Finetuning, Init, LossRecipe, Samples, Setting, Teacher, TrainRecipe, write_student},
     libtorch::libtorch,
     prune::{part_of, read_routes},
     run::{Outcome, RunFolder, Start, named, train},
@@ -20,7 +22,10 @@ use pleach_console::{ExitCode, Interrupt, Printer, RecipeArgs, ReportArgs};
 use pleach_model::{architecture::Architecture, counter, family, samplers::SamplerKind, tensor::Dtype};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 use tch::{Device, Tensor};
 
 /// Captions of the data that are drawn where none are given.
@@ -110,9 +115,13 @@ pub struct Recipe {
     pub flip: bool,
     /// Threads that decode pictures.
     pub workers: usize,
-    /// Which of the captions are learnt, by what a router says of them.
+    /// Which of the captions are learnt, by what a router says of them; of a student that is cut here.
     pub routed: Option<RoutedTo>,
-    /// What is left of the student.
+    /// Where each caption goes, as `pleach-train route` wrote it; without it, a family's own router says.
+    pub routes: Option<PathBuf>,
+    /// Whether experts of a family learn all captions, and not their own alone.
+    pub all_captions: bool,
+    /// What is left of the student, where no model is named.
     pub student: Student,
     /// What it draws on the way, every `train.loop.sample_every` steps.
     pub samples: SampleRecipe,
@@ -171,7 +180,13 @@ enum Preset {
 /// Arguments of `pleach-train finetune`.
 #[derive(Args, Clone, Debug)]
 pub struct FinetuneArgs {
-    /// Folder of the run and of the student that it makes
+    /// What is fine-tuned, instead of a student that the recipe cuts: a family, a student's unet folder, or a pipeline
+    #[arg(value_name = "MODEL")]
+    model: Option<String>,
+    /// Which expert of a family; `all` for all, each on the captions that the router sends it
+    #[arg(long, value_name = "NAME", requires = "model")]
+    expert: Option<String>,
+    /// Folder of the run and of the student that it makes; of a model: of the runs and of the family that they make
     #[arg(short, long, value_name = "DIR")]
     out: PathBuf,
     /// Published weights of the losses, instead of the recipe's
@@ -202,6 +217,9 @@ pub fn run(arguments: &FinetuneArgs, printer: &Printer) -> anyhow::Result<ExitCo
     }
     recipe.check()?;
     libtorch()?;
+    if let Some(model) = &arguments.model {
+        return members(model, arguments, &recipe, printer);
+    }
     let device = arguments.device.device();
     let interrupt = Interrupt::install(printer)?;
     let source = Source::open(&recipe.wanted(device), printer)?;
@@ -245,6 +263,74 @@ pub fn run(arguments: &FinetuneArgs, printer: &Printer) -> anyhow::Result<ExitCo
         }))?;
     }
     Ok(ExitCode::Done)
+}
+
+/// Fine-tunes networks that are there already, and makes a family of them.
+fn members(model: &str, arguments: &FinetuneArgs, recipe: &Recipe, printer: &Printer) -> anyhow::Result<ExitCode> {
+    anyhow::ensure!(
+        recipe.student == Student::Full && recipe.routed.is_none() && recipe.train.init == Init::Teacher,
+        "{model} says what is fine-tuned and where it begins: leave `student`, `routed` and `train.init` out of the recipe"
+    );
+    let device = arguments.device.device();
+    let interrupt = Interrupt::install(printer)?;
+    let wanted = recipe.wanted(device);
+    let named = Named { model, expert: arguments.expert.as_deref(), teacher: &recipe.teacher };
+    let Model { base, family, members } = Model::open(&named, &wanted, printer)?;
+    let source = Source::of(base, &wanted, printer)?;
+    let learnt = Learnt { all: recipe.all_captions, routes: recipe.routes.as_deref() };
+    let routes = learnt.by(family.as_ref(), &source, device, printer)?;
+    let runs = Runs { out: &arguments.out, resume: arguments.resume, json: arguments.report.json };
+    let finished = runs.each(&members, &source.base.teacher, printer, |member, run, start| {
+        let part = routes.as_ref().map(|routes| part_of(&*source.dataset, routes, &member.name)).transpose()?;
+        let part = part.map(Arc::new);
+        tune(
+            member,
+            part.as_ref(),
+            (recipe, &source, device),
+            (run, start),
+            &Shown::new(printer, &interrupt, &member.name),
+            printer,
+        )
+    })?;
+    if !finished {
+        return Ok(ExitCode::Incomplete);
+    }
+    let step = Step { method: "finetune", recipe: json!(recipe), concepts: Vec::new() };
+    let more = [("steps".to_owned(), json!(recipe.train.settings.steps))];
+    runs.finish(Model { base: source.base, family, members }, &step, more, printer)
+}
+
+/// What fine-tuning leaves of a member that learns this part of the data.
+fn tune(
+    member: &Member,
+    part: Option<&Arc<Part>>,
+    (recipe, source, device): (&Recipe, &Source, Device),
+    (run, start): (&Path, Start),
+    shown: &Shown<'_>,
+    printer: &Printer,
+) -> anyhow::Result<Left> {
+    let Source { base, null, .. } = source;
+    let TrainRecipe { batch, seed, channels_last, .. } = recipe.train;
+    let setting = Setting {
+        recipe: &recipe.train,
+        teacher: &base.teacher,
+        architecture: &member.architecture,
+        schedule: &base.schedule,
+        scaling: base.vae.scaling_factor,
+        null: null.shallow_clone(),
+        device,
+    };
+    let student = base.teacher.student(&member.architecture, member.weights.as_ref(), device, channels_last)?;
+    let batches = |position| source.batches((batch, seed), part, position, printer);
+    let mut task = Finetuning::with_student(setting, student, batches)?;
+    if recipe.train.settings.sample_every > 0 {
+        task = task.with_samples(recipe.samples.samples(source, device)?);
+    }
+    let folder = RunFolder::open(run, recipe, start)?;
+    Ok(match train(&mut task, &recipe.train.settings, &folder, shown)? {
+        Outcome::Finished => Ok(named(&task)),
+        Outcome::Interrupted { step } => Err(step),
+    })
 }
 
 fn student(student: &Student, teacher: &Teacher) -> anyhow::Result<Architecture> {

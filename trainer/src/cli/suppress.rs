@@ -3,8 +3,9 @@
 use super::{
     concepts::Concepts,
     finetune::SampleRecipe,
-    forget::{ForgetArgs, Left},
+    forget::ForgetArgs,
     model::{Member, Model, Step},
+    runs::{Learnt, Left},
     source::{Source, Wanted},
     watch::Shown,
 };
@@ -12,13 +13,12 @@ use crate::{
     data::Part,
     finetune::{Setting, TrainRecipe},
     libtorch::libtorch,
-    prune::{PromptRouter, Routed, part_of, read_routes, route},
+    prune::part_of,
     run::{Outcome, RunFolder, Start, train},
     suppress::{Bilevel, BilevelRecipe, ConceptRecipe, SuppressRecipe, SuppressSetting},
 };
 use clap::{Args, ValueEnum};
 use pleach_console::{ExitCode, Interrupt, Printer};
-use pleach_model::family::FamilyFolder;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::{
@@ -126,9 +126,10 @@ pub fn run(arguments: &SuppressArgs, printer: &Printer) -> anyhow::Result<ExitCo
     let Source { base, text, .. } = &source;
     let origin = Some(recipe.bilevel.forgetting.x_t);
     let concepts = Concepts::open(&recipe.concepts, origin, (base, text, device), &forget.concepts(), printer)?;
-    let routes = routes(&recipe, family.as_ref(), &source, device, printer)?;
+    let learnt = Learnt { all: recipe.all_captions, routes: recipe.routes.as_deref() };
+    let routes = learnt.by(family.as_ref(), &source, device, printer)?;
     let work = Work { recipe: &recipe, suppress: &suppress, source: &source, concepts: &concepts, device };
-    let finished = forget.each(&members, &base.teacher, printer, |member, run, start| {
+    let finished = forget.runs().each(&members, &base.teacher, printer, |member, run, start| {
         let part = routes.as_ref().map(|routes| part_of(&*source.dataset, routes, &member.name)).transpose()?;
         work.suppress(member, part.map(Arc::new), (run, start), &interrupt, printer)
     })?;
@@ -139,25 +140,7 @@ pub fn run(arguments: &SuppressArgs, printer: &Printer) -> anyhow::Result<ExitCo
     drop(concepts);
     let [lower, upper] = suppress.counts();
     let more = [("lower_steps".to_owned(), json!(lower)), ("upper_steps".to_owned(), json!(upper))];
-    forget.finish(Model { base: source.base, family, members }, &step, more, printer)
-}
-
-/// Where the captions go, where there are experts that learn their own.
-fn routes(
-    recipe: &Recipe,
-    family: Option<&FamilyFolder>,
-    source: &Source,
-    device: Device,
-    printer: &Printer,
-) -> anyhow::Result<Option<Vec<Routed>>> {
-    let Some(family) = family.filter(|_| !recipe.all_captions) else { return Ok(None) };
-    if let Some(path) = &recipe.routes {
-        return Ok(Some(read_routes(path)?));
-    }
-    let Some(router) = PromptRouter::open(family, device)? else { return Ok(None) };
-    let names: Vec<String> = family.manifest().experts.iter().map(|expert| expert.name.clone()).collect();
-    let bar = printer.progress(source.dataset.len() as u64, "Routing", "captions");
-    Ok(Some(route(&*source.dataset, &router, &names, &|done| bar.set(done as u64))?))
+    forget.runs().finish(Model { base: source.base, family, members }, &step, more, printer)
 }
 
 /// What is common to all members.

@@ -59,6 +59,11 @@ impl RunFolder {
         Ok(folder)
     }
 
+    /// Whether a run was begun in a folder.
+    pub fn is_at(path: &Path) -> bool {
+        path.join(RECIPE).is_file()
+    }
+
     /// The folder.
     pub fn path(&self) -> &Path {
         &self.path
