@@ -16,7 +16,7 @@ use std::process::{Command, ExitCode};
 
 use clap::{Parser, Subcommand};
 
-/// Set-up, a first picture, tests and benchmarks of Pleach.
+/// Set-up, a demonstration, tests and benchmarks of Pleach.
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask", max_term_width = 100)]
 struct Cli {
@@ -28,8 +28,8 @@ struct Cli {
 enum Task {
     /// Install the native libraries into .native/, from pinned wheels; a second run does nothing
     Setup(setup::Args),
-    /// Set up, export a tiny checkpoint and draw a first picture with it
-    Demo,
+    /// Set up, build, and do the main job on the small world: prune, suppress, export, draw, audit
+    Demo(demo::Args),
     /// Run everything that CI runs: set-up, format, clippy, tests, docs
     Test,
     /// Run a benchmark, built for release; without a name, list them
@@ -40,7 +40,7 @@ enum Task {
 fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Setup(args) => setup::run(&args, root()).map(|()| true),
-        Task::Demo => demo::run(root()),
+        Task::Demo(args) => demo::run(&args, root()),
         Task::Test => test::run(root()),
         Task::Bench(args) => bench::run(&args, root()),
     };
