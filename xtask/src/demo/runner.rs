@@ -98,6 +98,9 @@ impl Runner<'_> {
                     continue;
                 }
             }
+            if self.stop.load(Ordering::Relaxed) {
+                return Ok(End::Stopped);
+            }
             let about = if begun.is_some() && step.again != Again::Anew { ", going on" } else { "" };
             println!("[{}/{}] {}{about} ({})", i + 1, steps.len(), step.about, clock.left(step));
             let before = begun.as_ref().map_or(0.0, |mark| mark.seconds);
@@ -119,9 +122,6 @@ impl Runner<'_> {
                 return Ok(End::Failed);
             }
             clock.done(step, mark.seconds);
-            if self.stop.load(Ordering::Relaxed) && i + 1 < steps.len() {
-                return Ok(End::Stopped);
-            }
         }
         Ok(End::Done(clock.taken))
     }
