@@ -1,5 +1,6 @@
 //! The demo with so few steps that it takes seconds: interrupted and started again it makes the same bytes.
 #![cfg(unix)]
+#![allow(clippy::print_stderr, reason = "when it was interrupted is what a failure is repeated with")]
 
 use std::collections::BTreeMap;
 use std::fs;
