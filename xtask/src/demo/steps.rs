@@ -83,9 +83,9 @@ impl Size {
         concept: 64,
         pruning: [140, 10],
         tuning: 150,
-        lower: [120, 4],
+        lower: [160, 4],
         checkpoint: 20,
-        asked: [60, 70],
+        asked: [96, 96],
     };
     /// To see that everything works: what comes out means nothing.
     pub const QUICK: Self = Self {
@@ -102,7 +102,7 @@ impl Size {
 /// Every style but the one that is forgotten.
 const KEPT: &str = "flat,dotted,pixelated,glowing,outlined";
 /// What both drawing commands of the grid have.
-const DRAWN: &str = "--prompts {out}/recipes/grid.txt --guidance 2 --seed 7 --batch 9 --overwrite";
+const DRAWN: &str = "--prompts {out}/recipes/grid.txt --guidance 2 --seed 7 --batch 9 --threads 1 --overwrite";
 
 /// The steps, in their order.
 pub fn steps(size: &Size) -> Vec<Step> {
@@ -163,7 +163,8 @@ pub fn steps(size: &Size) -> Vec<Step> {
         with(of(name, Pleach, about, makes, seconds, arguments), "grid.txt", include_str!("recipes/grid.txt"))
     };
     let audited = |name, about, seconds, makes, gates| {
-        let arguments = format!("run {{out}}/{name} --batch 16 {gates}");
+        // The networks are so small that a second thread takes more time than it saves.
+        let arguments = format!("run {{out}}/{name} --batch 16 --threads 1 {gates}");
         Step { again: Again::Same, may_say_no: true, ..of(name, Audit, about, makes, seconds, arguments) }
     };
     let timed = |name, about, makes, bundle| {
@@ -224,7 +225,7 @@ pub fn steps(size: &Size) -> Vec<Step> {
         trained(
             "suppress",
             "Making the experts forget stripes (bilevel fine-tuning)",
-            75.0,
+            95.0,
             "forgot",
             "suppress {out}/tuned/family --expert all --preset code --recipe {out}/recipes/suppress.toml --out {out}/forgot",
             ("suppress.toml", include_str!("recipes/suppress.toml")),
