@@ -8,19 +8,18 @@
 
 use super::{
     Cancellation, Engine, GraphFile, NetworkOptions, Provider, Providers, Result, Source,
-    cache::{Entry, GRAPH, Key, WEIGHTS},
+    cache::{Entry, GRAPH, Key, WEIGHTS, align},
     network::failure,
     placement, provider,
 };
-use crate::onnx::{GraphProto, Message as _, ModelProto};
 use ort::session::{
     Session,
     builder::{GraphOptimizationLevel, SessionBuilder},
 };
-use std::{collections::HashSet, fs, path::Path};
+use std::path::Path;
 
 /// Constants below this many bytes stay in the optimised graph: all shapes, which ONNX Runtime reads nowhere else, and as little else as
-/// possible, see [`loses_packed`].
+/// possible, for what is packed of a matrix there is not kept.
 const INLINE: &str = "128";
 
 /// Opens the session of a network; with the providers that it has in the end, where fallback is allowed.
@@ -118,35 +117,17 @@ impl Opening<'_> {
 
     /// Writes the optimised graph to `folder`.
     fn optimise(&self, folder: &Path) -> Result<(), Problem> {
-        let (bytes, _) = self.graph.contents()?;
-        // Optimising makes no matrix of few bits where there was none, so those need not be written packed first.
-        let packed = !has_few_bits(&ModelProto::decode(&*bytes)?.graph.unwrap_or_default());
-        self.write_optimised(folder, packed)?;
-        if packed && loses_packed(&folder.join(GRAPH))? {
-            for file in [GRAPH, WEIGHTS] {
-                fs::remove_file(folder.join(file))?;
-            }
-            self.write_optimised(folder, false)?;
-        }
-        return_memory();
-        Ok(())
-    }
-
-    /// The same; with `packed` the matrices as its kernels want them.
-    fn write_optimised(&self, folder: &Path, packed: bool) -> Result<()> {
         let session = self.original(|builder| {
             Ok(builder
                 .with_optimized_model_path(folder.join(GRAPH))?
                 .with_config_entry("session.optimized_model_external_initializers_file_name", WEIGHTS)?
                 .with_config_entry("session.optimized_model_external_initializers_min_size_in_bytes", INLINE)?
                 // Otherwise every start packs matrices anew, into memory of its own.
-                .with_config_entry(
-                    "session.save_external_prepacked_constant_initializers",
-                    if packed { "1" } else { "0" },
-                )?)
+                .with_config_entry("session.save_external_prepacked_constant_initializers", "1")?)
         })?;
         drop(session);
-        Ok(())
+        return_memory();
+        align(folder)
     }
 
     /// The session over the graph as it was exported, which takes more options.
@@ -202,67 +183,11 @@ impl Opening<'_> {
     }
 }
 
-/// Operators that compute with matrices of 8 or 4 bits, or make them wide.
-const FEW_BITS: [&str; 7] = [
-    "DequantizeLinear",
-    "DynamicQuantizeMatMul",
-    "MatMulInteger",
-    "MatMulIntegerToFloat",
-    "MatMulNBits",
-    "QLinearConv",
-    "QLinearMatMul",
-];
-
-fn has_few_bits(graph: &GraphProto) -> bool {
-    graph.node.iter().any(|node| FEW_BITS.contains(&node.op_type.as_str()))
-}
-
-/// Whether what ONNX Runtime packs is not to be kept.
-///
-/// Version 1.30 faults in a second start over kept packed matrices where one of them stayed in the graph (it does not write there what it
-/// packed, and expects it packed), and where they are of few bits: it was seen with a UNet of 467 M parameters in int8.
-fn loses_packed(graph: &Path) -> Result<bool, Problem> {
-    let model = ModelProto::decode(fs::read(graph)?.as_slice())?;
-    let graph = model.graph.unwrap_or_default();
-    if has_few_bits(&graph) {
-        return Ok(true);
-    }
-    let inside: HashSet<&str> = graph
-        .initializer
-        .iter()
-        .filter(|tensor| tensor.data_location == 0 && tensor.dims.len() > 1)
-        .map(|tensor| tensor.name.as_str())
-        .collect();
-    Ok(graph.node.iter().any(|node| node.input.iter().skip(1).any(|input| inside.contains(input.as_str()))))
-}
-
 /// Gives back to the system what the allocator keeps of the gigabytes that optimising took.
 fn return_memory() {
     // SAFETY: it takes no pointer, and locks what it works on.
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     unsafe {
         libc::malloc_trim(0);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::onnx::{DataType, NodeProto, TensorProto};
-
-    #[test]
-    fn packed_matrices_of_few_bits_and_those_inside_of_a_graph_are_not_kept() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("graph.onnx");
-        let loses = |operator: &str, constants: Vec<TensorProto>| {
-            let node = vec![NodeProto::new(operator, "node", &["x", "w"], &["y"])];
-            let graph = GraphProto { node, initializer: constants, ..GraphProto::default() };
-            fs::write(&file, ModelProto { graph: Some(graph), ..ModelProto::default() }.encode_to_vec()).unwrap();
-            loses_packed(&file).unwrap()
-        };
-        assert!(!loses("MatMul", Vec::new()));
-        assert!(loses("MatMul", vec![TensorProto::inline("w", DataType::Float, [1, 1], vec![0; 4])]));
-        assert!(!loses("Add", vec![TensorProto::inline("w", DataType::Float, [1], vec![0; 4])]));
-        assert!(FEW_BITS.into_iter().all(|operator| loses(operator, Vec::new())));
     }
 }

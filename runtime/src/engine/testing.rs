@@ -99,6 +99,60 @@ pub fn mixed(channels: usize) -> (ModelProto, Vec<u8>) {
     (model(graph), data)
 }
 
+/// Matrix products in f32, with 8 bits, and with blocks of `bits`: what ONNX Runtime packs. The matrices are of 8 x a, a x b, b x 96, 96 x c.
+pub fn products([a, b, c]: [usize; 3], bits: usize) -> (ModelProto, Vec<u8>) {
+    let mut data: Vec<u8> = Vec::new();
+    let mut seed = 1u32;
+    let mut tensor = |name: &str, kind: DataType, dims: &[usize]| {
+        let offset = data.len().next_multiple_of(64);
+        data.resize(offset, 0);
+        for _ in 0..dims.iter().product::<usize>() {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            match kind {
+                DataType::Float => data.extend(((seed >> 8) as f32 / (1 << 24) as f32 * 0.1).to_le_bytes()),
+                _ => data.push((seed >> 24) as u8),
+            }
+        }
+        let (length, dims) = ((data.len() - offset) as u64, dims.iter().map(|&size| size as i64));
+        TensorProto::external(name, kind, dims.collect::<Vec<_>>(), "model.onnx_data", offset as u64, length)
+    };
+    let initializer = vec![
+        tensor("w1", FLOAT, &[8, a]),
+        tensor("w2", DataType::Int8, &[a, b]),
+        tensor("s2", FLOAT, &[b]),
+        tensor("w3", FLOAT, &[b, 96]),
+        tensor("w4", DataType::Uint8, &[c, 3, 4 * bits]),
+        tensor("s4", FLOAT, &[c * 3]),
+        tensor("z4", DataType::Uint8, &[c * (3 * bits).div_ceil(8)]),
+    ];
+    let microsoft = |mut node: NodeProto| {
+        node.domain = "com.microsoft".into();
+        node
+    };
+    let blocks = [("K", 96), ("N", c as i64), ("bits", bits as i64), ("block_size", 32), ("accuracy_level", 4)];
+    let blocks = blocks
+        .into_iter()
+        .fold(NodeProto::new("MatMulNBits", "blocks", &["q", "w4", "s4", "z4"], &["y"]), |node, (name, value)| {
+            node.with(AttributeProto::int(name, value))
+        });
+    let graph = GraphProto {
+        node: vec![
+            NodeProto::new("MatMul", "first", &["x", "w1"], &["a"]),
+            microsoft(NodeProto::new("DynamicQuantizeMatMul", "bytes", &["a", "w2", "s2"], &["b"])),
+            NodeProto::new("MatMul", "second", &["b", "w3"], &["q"]),
+            microsoft(blocks),
+        ],
+        name: "products".into(),
+        initializer,
+        input: vec![value("x", &["batch", "4", "height", "8"])],
+        output: vec![value("y", &["batch", "4", "height", &c.to_string()])],
+        ..GraphProto::default()
+    };
+    let mut model = model(graph);
+    model.opset_import.push(OperatorSetIdProto { domain: "com.microsoft".into(), version: 1 });
+    (model, data)
+}
+
 /// Writes `model.onnx`, and `model.onnx_data` if there are weights.
 pub fn save(folder: &Path, model: &ModelProto, weights: Option<&[u8]>) {
     fs::write(folder.join("model.onnx"), model.encode_to_vec()).unwrap();

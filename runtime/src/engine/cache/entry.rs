@@ -64,7 +64,7 @@ pub(in crate::engine) struct Lock {
     _file: File,
 }
 
-type Problem = Box<dyn Error + Send + Sync>;
+pub(super) type Problem = Box<dyn Error + Send + Sync>;
 
 impl HostCache {
     /// The folder of the optimised graphs.

@@ -6,7 +6,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// Counts the changes of what is written into an entry, and of the options that it is made with.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 
 /// Everything that an optimised graph depends on: two starts with equal keys may share one.
 #[derive(Debug, Serialize)]

@@ -6,6 +6,7 @@
 //! The folder belongs to the user, and what lies in it is trusted as the user's other files are: a graph is opened only if it is
 //! what its header says, which notices damage and mistakes, not somebody who may write there and wants to deceive.
 
+mod align;
 mod entry;
 mod hashes;
 mod key;
@@ -13,6 +14,7 @@ mod limit;
 #[cfg(test)]
 mod tests;
 
+pub(super) use align::align;
 pub(super) use entry::{Entry, GRAPH, WEIGHTS};
 pub(super) use key::Key;
 pub use key::cpu_features;

@@ -12,9 +12,10 @@ mod relocate;
 mod tests;
 
 pub use error::GraphError;
+pub(super) use relocate::relocate;
 
 use super::{Declared, HostCache, declared};
-use crate::onnx::{Bytes, Message as _, ModelProto};
+use crate::onnx::{Bytes, Message as _, ModelProto, StringStringEntryProto};
 use memmap2::Mmap;
 use pleach_model::files::{self, Digest, Sha256};
 use std::{
@@ -171,8 +172,14 @@ impl GraphFile {
         let bytes = if links.is_empty() {
             self.bytes.clone()
         } else {
-            relocate::relocate(&self.bytes, &links)
-                .map_err(|source| GraphError::Decode { file: self.name.clone(), source })?
+            // In a Hugging Face cache `model.onnx_data` is a link to `blobs/HASH`, and ONNX Runtime refuses links that leave the folder.
+            let rename = &mut |entry: &mut StringStringEntryProto| {
+                if let Some(&name) = links.get(entry.value.as_str()).filter(|_| entry.key == "location") {
+                    name.clone_into(&mut entry.value);
+                }
+                Ok(())
+            };
+            relocate(&self.bytes, rename).map_err(|source| GraphError::Decode { file: self.name.clone(), source })?
         };
         Ok((bytes, first.path.parent()))
     }

@@ -1,17 +1,15 @@
-//! Gives external data another name, without touching anything else in a model.
+//! Changes where tensors say that their bytes are, without touching anything else in a model.
 //!
-//! In a Hugging Face cache the file that a graph calls `model.onnx_data` is a link to `blobs/HASH`. ONNX Runtime refuses links that
-//! leave the graph's folder, so it is told the file's own folder and name instead. The model is rewritten field by field on the
-//! level of the wire format: what is not on the way to a location is copied as it is, known or not.
+//! The model is rewritten field by field on the level of the wire format: what is not on the way to such an entry is copied as it is, known
+//! or not.
 
 use crate::onnx::{Bytes, DecodeError, Message as _, StringStringEntryProto};
 use prost::{
     bytes::{Buf, BufMut, BytesMut},
     encoding::{DecodeContext, WireType, decode_key, decode_varint, encode_key, encode_varint, skip_field},
 };
-use std::collections::HashMap;
 
-/// The messages that lead to a location.
+/// The messages that lead to external data.
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
     Model,
@@ -25,7 +23,7 @@ enum Kind {
 }
 
 impl Kind {
-    /// The message that a field holds, if it leads to a location.
+    /// The message that a field holds, if it leads to external data.
     fn field(self, tag: u32) -> Option<Self> {
         Some(match (self, tag) {
             (Self::Model, 7) | (Self::Attribute, 6 | 11) => Self::Graph,
@@ -40,15 +38,20 @@ impl Kind {
     }
 }
 
-/// The new name of each file, by its name in the graph.
-type Names<'a> = HashMap<&'a str, &'a str>;
-
-/// The bytes of a model that was decoded and checked, in which tensors lie in files of the new names.
-pub(super) fn relocate(model: &Bytes, names: &Names<'_>) -> Result<Bytes, DecodeError> {
-    rewrite(Kind::Model, model.clone(), names)
+/// The bytes of a model that was decoded before, in which `change` was made to each entry of a tensor's `external_data`: one tensor's one after
+/// the other.
+pub(in crate::engine) fn relocate<E: From<DecodeError>>(
+    model: &Bytes,
+    change: &mut impl FnMut(&mut StringStringEntryProto) -> Result<(), E>,
+) -> Result<Bytes, E> {
+    rewrite(Kind::Model, model.clone(), change)
 }
 
-fn rewrite(kind: Kind, mut message: Bytes, names: &Names<'_>) -> Result<Bytes, DecodeError> {
+fn rewrite<E: From<DecodeError>>(
+    kind: Kind,
+    mut message: Bytes,
+    change: &mut impl FnMut(&mut StringStringEntryProto) -> Result<(), E>,
+) -> Result<Bytes, E> {
     let mut written = BytesMut::with_capacity(message.len());
     while message.has_remaining() {
         let from_here = message.clone();
@@ -61,18 +64,16 @@ fn rewrite(kind: Kind, mut message: Bytes, names: &Names<'_>) -> Result<Bytes, D
         let length = decode_varint(&mut message)?;
         // Nothing ends early in what was decoded before.
         let content = message.split_to(message.len().min(usize::try_from(length).unwrap_or(usize::MAX)));
-        let content = if field == Kind::Entry { entry(content, names)? } else { rewrite(field, content, names)? };
+        let content = if field == Kind::Entry {
+            let mut entry = StringStringEntryProto::decode(content)?;
+            change(&mut entry)?;
+            entry.encode_to_vec().into()
+        } else {
+            rewrite(field, content, change)?
+        };
         encode_key(tag, wire_type, &mut written);
         encode_varint(content.len() as u64, &mut written);
         written.put(content);
     }
     Ok(written.freeze())
-}
-
-fn entry(message: Bytes, names: &Names<'_>) -> Result<Bytes, DecodeError> {
-    let mut entry = StringStringEntryProto::decode(message)?;
-    if let Some(name) = names.get(entry.value.as_str()).filter(|_| entry.key == "location") {
-        (*name).clone_into(&mut entry.value);
-    }
-    Ok(entry.encode_to_vec().into())
 }
