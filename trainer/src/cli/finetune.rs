@@ -10,7 +10,7 @@ use super::{
 use crate::{
     data::{Dataset, Part},
     encoders::{LatentDecoder, TextEncoder},
-    finetune::{Finetuning, Init, LossRecipe, Samples, Setting, Teacher, TrainRecipe, write_student},
+    finetune::{Finetuning, Init, LossRecipe, Samples, Teacher, TrainRecipe, write_student},
     libtorch::libtorch,
     prune::{part_of, read_routes},
     run::{Outcome, RunFolder, Start, named, train},
@@ -225,15 +225,7 @@ pub fn run(arguments: &FinetuneArgs, printer: &Printer) -> anyhow::Result<ExitCo
     let source = Source::open(&recipe.wanted(device), printer)?;
     let architecture = student(&recipe.student, &source.base.teacher)?;
     let part = recipe.part(&*source.dataset)?.map(Arc::new);
-    let setting = Setting {
-        recipe: &recipe.train,
-        teacher: &source.base.teacher,
-        architecture: &architecture,
-        schedule: &source.base.schedule,
-        scaling: source.base.vae.scaling_factor,
-        null: source.null.shallow_clone(),
-        device,
-    };
+    let setting = source.setting(&recipe.train, &architecture);
     let TrainRecipe { batch, seed, .. } = recipe.train;
     let batches = |position| source.batches((batch, seed), part.as_ref(), position, printer);
     let mut task = Finetuning::new(setting, batches)?;
@@ -309,18 +301,9 @@ fn tune(
     shown: &Shown<'_>,
     printer: &Printer,
 ) -> anyhow::Result<Left> {
-    let Source { base, null, .. } = source;
     let TrainRecipe { batch, seed, channels_last, .. } = recipe.train;
-    let setting = Setting {
-        recipe: &recipe.train,
-        teacher: &base.teacher,
-        architecture: &member.architecture,
-        schedule: &base.schedule,
-        scaling: base.vae.scaling_factor,
-        null: null.shallow_clone(),
-        device,
-    };
-    let student = base.teacher.student(&member.architecture, member.weights.as_ref(), device, channels_last)?;
+    let setting = source.setting(&recipe.train, &member.architecture);
+    let student = source.base.teacher.student(&member.architecture, member.weights.as_ref(), device, channels_last)?;
     let batches = |position| source.batches((batch, seed), part, position, printer);
     let mut task = Finetuning::with_student(setting, student, batches)?;
     if recipe.train.settings.sample_every > 0 {

@@ -8,11 +8,12 @@ use crate::{
         open,
     },
     encoders::{LatentEncoder, TextEncoder},
-    finetune::{Batches, Teacher},
+    finetune::{Batches, Setting, Teacher, TrainRecipe},
     run,
 };
 use pleach_console::Printer;
 use pleach_model::{
+    architecture::Architecture,
     clip::ClipTextConfig,
     counter::At,
     pipeline::{CheckpointPipeline, PipelineFolder},
@@ -125,6 +126,20 @@ impl Base {
 }
 
 impl Source {
+    /// What fine-tuning a student of this architecture works with.
+    pub fn setting<'a>(&'a self, recipe: &'a TrainRecipe, architecture: &'a Architecture) -> Setting<'a> {
+        let Self { base, null, device, .. } = self;
+        Setting {
+            recipe,
+            teacher: &base.teacher,
+            architecture,
+            schedule: &base.schedule,
+            scaling: base.vae.scaling_factor,
+            null: null.shallow_clone(),
+            device: *device,
+        }
+    }
+
     pub fn open(wanted: &Wanted<'_>, printer: &Printer) -> anyhow::Result<Self> {
         Self::of(Base::open(wanted, printer)?, wanted, printer)
     }

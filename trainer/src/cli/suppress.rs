@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     data::Part,
-    finetune::{Setting, TrainRecipe},
+    finetune::TrainRecipe,
     libtorch::libtorch,
     prune::part_of,
     run::{Outcome, RunFolder, Start, train},
@@ -164,15 +164,7 @@ impl Work<'_> {
     ) -> anyhow::Result<Left> {
         let Self { recipe, suppress, source, concepts, device } = *self;
         let Source { base, text, null, .. } = source;
-        let lower = Setting {
-            recipe: &suppress.train,
-            teacher: &base.teacher,
-            architecture: &member.architecture,
-            schedule: &base.schedule,
-            scaling: base.vae.scaling_factor,
-            null: null.shallow_clone(),
-            device,
-        };
+        let lower = source.setting(&suppress.train, &member.architecture);
         let TrainRecipe { batch, seed, .. } = suppress.train;
         let upper = concepts.setting(suppress.bilevel.forgetting, (base, text, null), seed, device);
         let setting = SuppressSetting { recipe: suppress, lower, weights: member.weights.as_ref(), upper };

@@ -63,7 +63,6 @@ pub(super) struct Products {
 impl Products {
     /// Of the gradients of two losses by these variables; the losses can be differentiated again.
     pub fn of(losses: [&Tensor; 2], variables: &[&Tensor]) -> Result<Self> {
-        // A loss need not depend on all of them: those have no gradient, which is an empty tensor.
         let gradients = |loss: &Tensor| Tensor::f_run_backward(&[loss], variables, true, false);
         let (first, second) = (gradients(losses[0])?, gradients(losses[1])?);
         let mut products = Self { between: 0.0, own: [0.0; 2] };
