@@ -167,6 +167,8 @@ pub fn steps(size: &Size) -> Vec<Step> {
         let arguments = format!("run {{out}}/{name} --batch 16 --threads 1 {gates}");
         Step { again: Again::Same, may_say_no: true, ..of(name, Audit, about, makes, seconds, arguments) }
     };
+    let audit =
+        |title, bundle| include_str!("recipes/audit.toml").replace("{title}", title).replace("{bundle}", bundle);
     let timed = |name, about, makes, bundle| {
         let arguments = format!("bench {{out}}/{bundle} --guidance 2 --warm-up 0.5 --repeats 5 --json");
         Step { printed: true, ..of(name, Pleach, about, makes, 6.0, arguments) }
@@ -249,13 +251,13 @@ pub fn steps(size: &Size) -> Vec<Step> {
         with(
             of("plan-before", Audit, "Planning the audit before it forgot", "audit-before", 1.0, "plan {out}/recipes/audit-before.toml --out {out}/audit-before".into()),
             "audit-before.toml",
-            include_str!("recipes/audit-before.toml"),
+            &audit("The small world, pruned, before it forgets", "tuned-bundle"),
         ),
         audited("audit-before", "Auditing the family before it forgot, against the base model", 40.0, "audit-before/report/audit.json", ""),
         with(
             of("plan", Audit, "Planning the audit", "audit", 1.0, "plan {out}/recipes/audit.toml --out {out}/audit".into()),
             "audit.toml",
-            include_str!("recipes/audit.toml"),
+            &audit("The small world, stripes suppressed", "bundle"),
         ),
         with(audited("audit", "Auditing the family that forgot, against the base model", 80.0, "audit/report/audit.json", "--gates {out}/recipes/gates.toml"), "gates.toml", include_str!("recipes/gates.toml")),
         timed("bench-base", "Timing a picture of the base model", "bench-base.json", "base-bundle"),
