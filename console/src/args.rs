@@ -63,7 +63,7 @@ impl ConsoleArgs {
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub struct ReportArgs {
     /// Print the report as JSON
-    #[arg(long)]
+    #[arg(long, help_heading = None::<&'static str>)]
     pub json: bool,
 }
 

@@ -159,6 +159,12 @@ pub enum Error {
         /// The pipeline.
         base: PathBuf,
     },
+    /// The folder to be replaced is a family: what was trained does not go for what is exported in seconds.
+    #[error("{} is a family and no bundle: it is not overwritten, choose another folder", folder.display())]
+    Trained {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// An expert that a family does not have.
     #[error("{} has no expert {name:?}; it has: {}", family.display(), known.join(", "))]
     Expert {

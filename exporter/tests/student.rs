@@ -85,3 +85,15 @@ fn a_student_of_another_pipeline_is_refused() {
     assert!(matches!(error, Error::NoFamily { .. }), "{error}");
     assert!(Student::find(&world()).unwrap().is_none());
 }
+
+#[test]
+fn a_family_is_not_overwritten_by_a_bundle() {
+    let folder = tempfile::tempdir().unwrap();
+    let family = folder.path().join("family");
+    fs::create_dir(&family).unwrap();
+    fs::write(family.join("pleach.json"), r#"{"schema": 1, "kind": "family"}"#).unwrap();
+    let options = Options { overwrite: true, ..Options::default() };
+    let error = export(&Input::checkpoint(&world()), &family, &options, &()).unwrap_err();
+    assert!(matches!(error, Error::Trained { .. }), "{error}");
+    assert!(family.join("pleach.json").is_file());
+}

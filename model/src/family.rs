@@ -77,6 +77,12 @@ pub struct FamilyFolder {
     architectures: Vec<Architecture>,
 }
 
+/// The family in the folder of a run, where it is one: what a person means who names the run.
+pub fn in_run(run: &Path) -> Option<PathBuf> {
+    let family = run.join("family");
+    family.join(manifest::FILE_NAME).is_file().then_some(family)
+}
+
 impl FamilyFolder {
     /// Opens the family in a folder.
     ///

@@ -140,3 +140,17 @@ fn inspecting_with_a_provider_tells_where_nodes_are() {
     assert!(placements[1]["placement"][0]["nodes"].as_u64().unwrap() > 100);
     assert!(inspect(&[]).get("placements").is_none(), "no network is opened");
 }
+
+#[test]
+fn help_tells_of_commands_and_of_programs() {
+    let pleach = |arguments: &[&str]| Command::new(env!("CARGO_BIN_EXE_pleach")).args(arguments).output().unwrap();
+    for arguments in [&["--help"][..], &["help"]] {
+        let text = String::from_utf8(pleach(arguments).stdout).unwrap();
+        assert!(text.contains("  generate ") && text.contains("pleach-export"), "{text}");
+    }
+    let text = String::from_utf8(pleach(&["help", "generate"]).stdout).unwrap();
+    assert!(text.contains("Usage: pleach generate [OPTIONS] <BUNDLE> [PROMPT]..."), "{text}");
+    let output = pleach(&["help", "exprt"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).starts_with("error: there is no command `exprt`"), "{}", stderr(&output));
+}

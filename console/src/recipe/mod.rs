@@ -15,19 +15,25 @@ use clap::Args;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::printer::Printer;
+
 pub use overrides::Override;
 pub use value::ValueError;
 
 /// The options of a command that follows a recipe.
 #[derive(Args, Clone, Debug, Default)]
 pub struct RecipeArgs {
-    /// The recipe to follow (TOML)
+    /// The recipe to follow (TOML); what it does not say is as --print-recipe shows
     #[arg(long, value_name = "FILE")]
     pub recipe: Option<PathBuf>,
 
-    /// Change one key of the recipe; the value is TOML, or else a string
+    /// Change one key of the recipe, such as train.loop.steps=100; the value is TOML, or else a string
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<Override>,
+
+    /// Print the recipe with every key, as the other options leave it, and do nothing
+    #[arg(long)]
+    pub print_recipe: bool,
 }
 
 /// A recipe could not be read.
@@ -87,6 +93,17 @@ impl RecipeArgs {
     /// The recipe with the overrides applied.
     pub fn load<T: DeserializeOwned>(&self) -> Result<T, RecipeError> {
         load(self.recipe.as_deref(), &self.set)
+    }
+
+    /// Prints the effective recipe where that is what was asked for; false where the command is to go on.
+    ///
+    /// # Errors
+    /// A recipe that TOML cannot express, an output that is closed.
+    pub fn printed<T: Serialize>(&self, recipe: &T, printer: &Printer) -> anyhow::Result<bool> {
+        if self.print_recipe {
+            printer.raw(to_toml(recipe)?.as_bytes())?;
+        }
+        Ok(self.print_recipe)
     }
 
     /// As [`load`](Self::load), over `defaults`: a key that neither the file nor an override names has its value there, also in a

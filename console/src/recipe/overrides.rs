@@ -6,7 +6,7 @@ use toml::{Table, Value};
 
 use super::RecipeError;
 
-/// One key to change. Numbers in the path count the items of a list from 0.
+/// One key to change. Numbers in the path count the items of a list from 0; a key that holds a dot is quoted: `a."b.c"=value`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Override {
     text: String,
@@ -26,13 +26,26 @@ impl FromStr for Override {
     fn from_str(text: &str) -> Result<Self, OverrideError> {
         let wrong = || OverrideError(text.to_owned());
         let (path, value) = text.split_once('=').ok_or_else(wrong)?;
-        let mut parents: Vec<String> = path.split('.').map(|key| key.trim().to_owned()).collect();
+        let mut parents = keys(path).ok_or_else(wrong)?;
         if parents.iter().any(String::is_empty) {
             return Err(wrong());
         }
         let key = parents.pop().ok_or_else(wrong)?;
         Ok(Self { text: text.to_owned(), parents, key, value: parse_value(value.trim()) })
     }
+}
+
+/// The keys of a path, divided by the dots that are not in quotes; none where a quote is left open.
+fn keys(path: &str) -> Option<Vec<String>> {
+    let (mut keys, mut quoted) = (vec![String::new()], false);
+    for letter in path.chars() {
+        match letter {
+            '"' => quoted = !quoted,
+            '.' if !quoted => keys.push(String::new()),
+            other => keys.last_mut()?.push(other),
+        }
+    }
+    (!quoted).then(|| keys.iter().map(|key| key.trim().to_owned()).collect())
 }
 
 /// Whatever is not TOML is a string, so that `sampler=ddim` needs no quotes.
@@ -85,6 +98,16 @@ enum Place<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_that_holds_a_dot_is_quoted() {
+        assert_eq!(keys("a.b").unwrap(), ["a", "b"]);
+        assert_eq!(keys("instrument.\"nudenet-3.0.8\".folder").unwrap(), ["instrument", "nudenet-3.0.8", "folder"]);
+        assert!("a.\"b.c=1".parse::<Override>().is_err());
+        let mut recipe = Table::new();
+        "a.\"b.c\"=1".parse::<Override>().unwrap().apply(&mut recipe).unwrap();
+        assert_eq!(recipe["a"]["b.c"], Value::Integer(1));
+    }
 
     #[test]
     fn values_are_toml_or_strings() {

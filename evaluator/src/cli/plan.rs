@@ -14,8 +14,25 @@ use pleach_runtime::{
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
+/// What a recipe is, for the help.
+const EXAMPLE: &str = r#"A recipe; paths in it start in its folder:
+  title = "Stripes suppressed"
+  subject = "bundle"                     # what is audited; a folder or a Hugging Face id
+  baseline = "base-bundle"               # what it is compared with, if anything
+
+  [instrument.judge]                     # what looks, by the name that the protocol has for it
+  folder = "judge"
+
+  [[suite]]
+  name = "striped"
+  prompts = "asked.jsonl"
+  protocol = "small-world-suppressed"    # `pleach audit protocols` lists them
+
+Then: pleach audit run RUN"#;
+
 /// The arguments of `pleach audit plan`.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLE)]
 pub struct Args {
     /// What to audit: bundles, prompts, protocols and instruments (TOML)
     #[arg(value_name = "RECIPE")]
@@ -23,7 +40,7 @@ pub struct Args {
     /// Folder of the run
     #[arg(long, short, value_name = "RUN")]
     out: PathBuf,
-    /// Change one key of the recipe; the value is TOML, or else a string
+    /// Change one key of the recipe, such as suite.0.rows=100; the value is TOML, or else a string
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<recipe::Override>,
     #[command(flatten)]

@@ -11,8 +11,19 @@ use pleach_evaluator::{
 };
 use std::path::PathBuf;
 
+/// What gates are, for the help.
+const EXAMPLE: &str = r#"Gates:
+  [[gate]]
+  name = "stripes are gone"
+  metric = "striped/style"               # SUITE/MEASURE
+  rule = "bound"                         # the bad end of the 95 % interval; or point, or non_inferior with a margin
+  at_most = 0.15
+
+Exit code 0: every gate holds; 1: one does not; 3: not complete; 4: a file is not what the run says"#;
+
 /// The arguments of `pleach audit report`.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLE)]
 pub struct Args {
     /// Folder of the run
     #[arg(value_name = "RUN")]

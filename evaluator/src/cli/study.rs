@@ -30,7 +30,7 @@ pub struct Args {
     /// Folder of the study: its steps, and its report; the same command goes on
     #[arg(long, short, value_name = "DIR")]
     out: PathBuf,
-    /// Change one key of the recipe; the value is TOML, or else a string
+    /// Change one key of the recipe, such as variables.steps=100; the value is TOML, or else a string
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<recipe::Override>,
     /// Cells that are done at the same time

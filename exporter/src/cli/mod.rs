@@ -4,7 +4,7 @@ mod checkpoint;
 mod progress;
 mod report;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use clap::{Parser, Subcommand, ValueEnum};
 use pleach_console::{
     CompletionArgs, ConsoleArgs, ExitCode, Interrupt, Printer, ReportArgs, ResultExt, completions, human,
@@ -16,7 +16,7 @@ use pleach_exporter::{
     quantize::calibrate,
 };
 use pleach_model::{
-    family::FamilyFolder,
+    family::{self, FamilyFolder},
     files,
     manifest::{self, Precision},
     student::Student,
@@ -35,7 +35,16 @@ use std::{
 
 /// Export a family of experts, a student or a diffusers checkpoint to an ONNX bundle; a classifier or a CLIP to graphs that audits open
 #[derive(Parser)]
-#[command(name = "pleach-export", version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(
+    name = "pleach-export",
+    version,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_help = "Examples:
+  pleach export ./stable-diffusion-2-1 --out sd21 --verify
+  pleach export RUN/family --precision int8 --calibration prompts.txt --out bundle
+  pleach export RUN/student --base ./stable-diffusion-2-1 --out bundle"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -220,6 +229,9 @@ fn input(arguments: &Arguments, printer: &Printer) -> anyhow::Result<Input> {
                 || format!("{checkpoint} is a student's UNet: --base must name the pipeline that it was cut out of");
             let base = resolve(base.as_deref().with_context(missing)?).context("cannot open the student's base")?;
             return Ok(Input::Student(Box::new(student), base));
+        }
+        if let Some(family) = family::in_run(folder) {
+            bail!("{checkpoint} is the folder of a run: its family is {}", family.display());
         }
         ensure!(base.is_none(), "{checkpoint} is no family and no student: --base is for those");
         return Ok(Input::Checkpoint(resolve(checkpoint)?));

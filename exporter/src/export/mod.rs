@@ -218,6 +218,10 @@ pub fn export(input: &Input, bundle: &Path, options: &Options, watch: &dyn Watch
         Layout::Bundle if options.only.is_some() => "model_index.json",
         Layout::Bundle => manifest::FILE_NAME,
     };
+    // A family is marked by the same file.
+    if options.overwrite && matches!(manifest::Bundle::read(bundle), Err(manifest::Error::Kind { .. })) {
+        return Err(Error::Trained { folder: bundle.to_owned() });
+    }
     let overwrite = if options.overwrite { Overwrite::IfItHolds(mark) } else { Overwrite::Never };
     let folder = AtomicFolder::create(bundle, overwrite)?;
     let mut plans = plan_all(&source, options.precision, latents)?;

@@ -12,8 +12,12 @@ use std::{
 };
 
 /// Told below the list of commands.
-pub const HELP: &str = "pleach NAME runs the program pleach-NAME from beside this one or from the PATH: \
-                        pleach train, pleach export, pleach audit.";
+pub const HELP: &str = "\
+Programs of their own, beside this one or on the PATH:
+  train   Train, prune and suppress (pleach-train)
+  export  Export a checkpoint or what was trained to a bundle (pleach-export)
+  audit   Audit what a bundle draws (pleach-audit)
+  NAME    Any other program pleach-NAME";
 
 const PREFIX: &str = "pleach-";
 
@@ -34,6 +38,21 @@ pub fn run(console: &ConsoleArgs, words: &[OsString]) -> anyhow::Result<ExitCode
         .hint(hint);
     };
     become_program(Command::new(&program).args(forwarded(console)).args(arguments), &program)
+}
+
+/// Prints the help of the whole, of one of our own commands, or of a program, whatever stands first.
+pub fn help(console: &ConsoleArgs, words: &[OsString]) -> anyhow::Result<ExitCode> {
+    let mut own = super::Cli::command();
+    own.build();
+    let Some((name, more)) = words.split_first() else {
+        own.print_long_help()?;
+        return Ok(ExitCode::Done);
+    };
+    if let Some(command) = name.to_str().and_then(|name| own.find_subcommand_mut(name)) {
+        command.print_long_help()?;
+        return Ok(ExitCode::Done);
+    }
+    run(console, &[&[name.clone()], more, &["--help".into()]].concat())
 }
 
 /// The options given before the name, for the program to take.

@@ -17,6 +17,7 @@ use std::{num::NonZeroUsize, path::PathBuf, time::Instant};
 
 /// The arguments of `pleach generate`.
 #[derive(clap::Args)]
+#[command(after_help = "Example: pleach generate BUNDLE \"a red star\" --seed 7 --steps 25 --out star.png")]
 pub struct Args {
     /// What to draw with: the folder of a bundle or of an ONNX pipeline that Optimum exported, or a Hugging Face id: org/name or org/name@revision
     #[arg(value_name = "BUNDLE")]

@@ -23,7 +23,14 @@ use std::io::{self, Write as _};
 
 /// Draw pictures with ONNX bundles, on any device.
 #[derive(Parser)]
-#[command(name = "pleach", version, arg_required_else_help = true, after_help = external::HELP)]
+#[command(
+    name = "pleach",
+    version,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    subcommand_value_name = "COMMAND|PROGRAM",
+    after_help = external::HELP
+)]
 struct Cli {
     #[command(flatten)]
     console: ConsoleArgs,
@@ -51,6 +58,12 @@ enum Command {
     Doctor(doctor::Args),
     /// Print a completion script for a shell
     Completions(CompletionArgs),
+    /// Print this help, or that of a command or program
+    Help {
+        /// Its name, and that of a command of it
+        #[arg(value_name = "NAME")]
+        words: Vec<OsString>,
+    },
     #[command(external_subcommand)]
     External(Vec<OsString>),
 }
@@ -71,6 +84,7 @@ pub fn main() -> std::process::ExitCode {
             completions::<Cli>(args, printer)?;
             Ok(ExitCode::Done)
         }
+        Command::Help { words } => external::help(&console, &words),
         Command::External(words) => external::run(&console, &words),
     });
     divert_what_is_left();

@@ -149,6 +149,9 @@ pub fn run(arguments: &EraseArgs, printer: &Printer) -> anyhow::Result<ExitCode>
     let mut recipe: Recipe = forget.recipe.load_over(&default)?;
     forget.concept.replace(&mut recipe.concepts);
     recipe.check(method)?;
+    if forget.recipe.printed(&recipe, printer)? {
+        return Ok(ExitCode::Done);
+    }
     libtorch()?;
     let device = forget.device.device();
     let interrupt = Interrupt::install(printer)?;

@@ -179,6 +179,9 @@ enum Preset {
 
 /// Arguments of `pleach-train finetune`.
 #[derive(Args, Clone, Debug)]
+#[command(
+    after_help = "Example: pleach train finetune RUN/family --expert all --set data=data --set train.loop.steps=400 --out tuned"
+)]
 pub struct FinetuneArgs {
     /// What is fine-tuned, instead of a student that the recipe cuts: a family, a student's unet folder, or a pipeline
     #[arg(value_name = "MODEL")]
@@ -216,6 +219,9 @@ pub fn run(arguments: &FinetuneArgs, printer: &Printer) -> anyhow::Result<ExitCo
         None => {}
     }
     recipe.check()?;
+    if arguments.recipe.printed(&recipe, printer)? {
+        return Ok(ExitCode::Done);
+    }
     libtorch()?;
     if let Some(model) = &arguments.model {
         return members(model, arguments, &recipe, printer);

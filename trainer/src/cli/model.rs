@@ -13,7 +13,7 @@ use pleach_console::Printer;
 use pleach_model::{
     architecture::Architecture,
     checkpoint::Checkpoint,
-    family::FamilyFolder,
+    family::{self, FamilyFolder},
     files::Overwrite,
     manifest::{Family, Made},
     pipeline::Network,
@@ -78,6 +78,9 @@ impl Model {
             );
             let members = experts(&family, expert)?;
             return Ok(Self { base, members, family: Some(family) });
+        }
+        if let Some(family) = family::in_run(folder) {
+            bail!("{model} is the folder of a run: its family is {}", family.display());
         }
         if let Some(name) = expert {
             bail!("{model} is no family: it has no expert {name:?}");

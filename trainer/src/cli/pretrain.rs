@@ -33,6 +33,9 @@ pub struct PretrainArgs {
 /// The recipe is wrong, a run exists or has another recipe, a loss is not finite, the disk is full.
 pub fn run(arguments: &PretrainArgs, printer: &Printer) -> anyhow::Result<ExitCode> {
     let recipe: Recipe = arguments.recipe.load_over(&Recipe::default())?;
+    if arguments.recipe.printed(&recipe, printer)? {
+        return Ok(ExitCode::Done);
+    }
     let interrupt = Interrupt::install(printer)?;
     printer.status("Drawing", format_args!("{} pictures of the small world", recipe.pictures));
     let pretraining = Pretraining::new(&recipe, &arguments.out, arguments.resume)?;

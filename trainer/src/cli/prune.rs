@@ -125,6 +125,9 @@ pub struct Recipe {
 
 /// Arguments of `pleach-train prune`.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:
+  pleach train prune --method magnitude --teacher PIPELINE --target 0.8 --out cut
+  pleach train prune --method aptp --experts 4 --target 0.6 --teacher PIPELINE --captions data --out pruned")]
 pub struct PruneArgs {
     /// Folder of the run, and of the family that it makes
     #[arg(short, long, value_name = "DIR")]
@@ -242,6 +245,9 @@ pub fn run(arguments: &PruneArgs, printer: &Printer) -> anyhow::Result<ExitCode>
 
 fn prune(arguments: &PruneArgs, printer: &Printer, interrupt: &Interrupt) -> anyhow::Result<ExitCode> {
     let recipe = arguments.recipe()?;
+    if arguments.recipe.printed(&recipe, printer)? {
+        return Ok(ExitCode::Done);
+    }
     libtorch()?;
     let device = arguments.device.device();
     let wanted = recipe.wanted(device);

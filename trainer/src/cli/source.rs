@@ -94,7 +94,7 @@ impl Base {
     pub fn open(wanted: &Wanted<'_>, printer: &Printer) -> anyhow::Result<Self> {
         anyhow::ensure!(
             !wanted.teacher.is_empty(),
-            "the recipe names no `teacher`: a pipeline's folder or a Hugging Face id"
+            "no `teacher` is named, in the recipe or with --set teacher=PIPELINE: a pipeline's folder or a Hugging Face id"
         );
         let folder = checkpoint::resolve(wanted.teacher, &FILES, printer)?;
         let pipeline = PipelineFolder::open(&folder)?.checkpoint()?;
@@ -148,7 +148,7 @@ impl Source {
     pub fn of(base: Base, wanted: &Wanted<'_>, printer: &Printer) -> anyhow::Result<Self> {
         anyhow::ensure!(
             !wanted.data.as_os_str().is_empty(),
-            "the recipe names no `data`: a folder with metadata.jsonl or metadata.csv, or a captions file of MS-COCO"
+            "no `data` are named, in the recipe or with --set data=PATH: a folder with metadata.jsonl or metadata.csv, or a captions file of MS-COCO"
         );
         let device = wanted.device;
         let options = OpenOptions { images: wanted.images.map(Path::to_owned), caption_column: None };

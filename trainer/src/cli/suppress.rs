@@ -95,6 +95,9 @@ enum Preset {
 
 /// Arguments of `pleach-train suppress`.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = "Example:
+  pleach train suppress RUN/family --expert all --target striped --anchor flat \\
+      --concept-images striped --set data=data --set bilevel.forgetting.unlearning=anchor --out forgot")]
 pub struct SuppressArgs {
     #[command(flatten)]
     forget: ForgetArgs,
@@ -117,6 +120,9 @@ pub fn run(arguments: &SuppressArgs, printer: &Printer) -> anyhow::Result<ExitCo
     forget.concept.replace(&mut recipe.concepts);
     let suppress = recipe.suppress();
     suppress.check()?;
+    if forget.recipe.printed(&recipe, printer)? {
+        return Ok(ExitCode::Done);
+    }
     libtorch()?;
     let device = forget.device.device();
     let interrupt = Interrupt::install(printer)?;

@@ -63,7 +63,7 @@ pub enum Error {
         source: serde_json::Error,
     },
     /// The pictures of a captions file are not where they usually are.
-    #[error("the pictures of {} are not found: looked for the folders {}; say where they are", path.display(), list(tried))]
+    #[error("the pictures of {} are not found: looked for the folders {}; `images` in a recipe, or --images of `cache`, says where they are", path.display(), list(tried))]
     NoImages {
         /// The captions file.
         path: PathBuf,

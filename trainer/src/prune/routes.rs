@@ -158,7 +158,7 @@ pub fn part_of(dataset: &dyn Dataset, routes: &[Routed], expert: &str) -> Result
     };
     let part = Part::new((0..dataset.len()).map(of).collect::<Result<Vec<_>>>()?);
     if part.is_empty() {
-        return Err(Error::Routes { reason: format!("no caption goes to {expert:?}") });
+        return Err(Error::Idle { expert: expert.to_owned() });
     }
     Ok(part)
 }

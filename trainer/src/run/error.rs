@@ -86,6 +86,14 @@ pub enum Error {
         /// Its value now.
         given: String,
     },
+    /// An expert that has nothing to learn.
+    #[error(
+        "no caption goes to the expert {expert:?}: leave it out, or have experts learn all captions (`all_captions = true`)"
+    )]
+    Idle {
+        /// Its name.
+        expert: String,
+    },
     /// Routes that do not fit the data.
     #[error("the routes do not fit the data: {reason}; make them again with `pleach-train route`")]
     Routes {

@@ -137,7 +137,7 @@ fn routes_are_kept_and_share_out_the_data() {
     let parts = ["large", "small"].map(|name| part_of(&dataset, &routes, name).unwrap());
     assert_eq!(parts.map(|part| part.len()), [4, 2]);
     let refused = |routes: &[Routed], name: &str| part_of(&dataset, routes, name).unwrap_err().to_string();
-    assert!(refused(&routes, "medium").contains("no caption goes to \"medium\""));
+    assert!(refused(&routes, "medium").contains("no caption goes to the expert \"medium\""));
     let text = routes.pop().unwrap().text;
     assert!(refused(&routes, "large").contains(&format!("{text:?}")));
 }
