@@ -5,6 +5,7 @@
 //! - [`Interrupt`]: the first Ctrl-C is a flag that loops poll, the second ends the process.
 //! - [`recipe`]: TOML files with `--set key.path=value` on top, unknown keys refused by name.
 //! - [`human`]: counts, bytes and durations as people read them.
+//! - [`reference`](mod@reference): the reference of a command line in Markdown, held to its definition.
 //!
 //! ```no_run
 //! use clap::Parser;
@@ -45,6 +46,7 @@ mod logging;
 mod printer;
 mod progress;
 pub mod recipe;
+pub mod reference;
 mod table;
 
 pub use args::{ConsoleArgs, ReportArgs, Verbosity};

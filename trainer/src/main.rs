@@ -82,3 +82,20 @@ fn doctor(options: &ReportArgs, printer: &Printer) -> anyhow::Result<ExitCode> {
     }
     Ok(if report.is_healthy() { ExitCode::Done } else { ExitCode::No })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_reference_says_what_the_command_line_does() -> anyhow::Result<()> {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/cli/pleach-train.md");
+        Ok(pleach_console::reference::keep(Cli::command(), page.as_ref())?)
+    }
+}

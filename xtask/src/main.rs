@@ -5,6 +5,7 @@
 
 mod bench;
 mod demo;
+mod docs;
 mod native;
 mod setup;
 mod test;
@@ -30,6 +31,8 @@ enum Task {
     Setup(setup::Args),
     /// Set up, build, and do the main job on the small world: prune, suppress, export, draw, audit
     Demo(demo::Args),
+    /// Write the reference of the command lines, docs/cli, anew from their definitions
+    Docs,
     /// Run everything that CI runs: set-up, format, clippy, tests, docs
     Test,
     /// Run a benchmark, built for release; without a name, list them
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Setup(args) => setup::run(&args, root()).map(|()| true),
         Task::Demo(args) => demo::run(&args, root()),
+        Task::Docs => docs::run(root()),
         Task::Test => test::run(root()),
         Task::Bench(args) => bench::run(&args, root()),
     };

@@ -85,4 +85,10 @@ mod tests {
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
     }
+
+    #[test]
+    fn the_reference_says_what_the_command_line_does() -> anyhow::Result<()> {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/cli/pleach-audit.md");
+        Ok(pleach_console::reference::keep(Cli::command(), page.as_ref())?)
+    }
 }

@@ -270,6 +270,12 @@ mod tests {
     }
 
     #[test]
+    fn the_reference_says_what_the_command_line_does() -> anyhow::Result<()> {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/cli/pleach-export.md");
+        Ok(pleach_console::reference::keep(Cli::command(), page.as_ref())?)
+    }
+
+    #[test]
     fn arguments_or_a_subcommand() {
         let parse = |words: &[&str]| Cli::try_parse_from([&["pleach-export"], words].concat());
         let cli = parse(&["sd2", "--out", "bundle", "-q", "--json"]).unwrap();
