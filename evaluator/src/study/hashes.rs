@@ -8,6 +8,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// What says something about a folder, to people.
+const CARD: &str = "README.md";
+
 /// Hashes that were taken.
 #[derive(Debug, Default)]
 pub struct Hashes {
@@ -15,7 +18,8 @@ pub struct Hashes {
 }
 
 impl Hashes {
-    /// The hash of a file's bytes; of a folder, that of the names and hashes of all files in it.
+    /// The hash of a file's bytes; of a folder, that of the names and hashes of all files in it. Its model card (`README.md`) is no part of
+    /// that: no program reads it, and a word in it would train everything anew.
     ///
     /// # Errors
     /// What is not there, or cannot be read.
@@ -26,6 +30,7 @@ impl Hashes {
         let hash = if path.is_dir() {
             let mut files = Vec::new();
             walk(path, path, &mut files)?;
+            files.retain(|(name, _)| name != CARD);
             files.sort();
             let mut lines = String::new();
             for (name, file) in &files {
@@ -73,6 +78,8 @@ mod tests {
         assert_eq!(one, of(&[("c", "2"), ("a/b", "1")]));
         assert_ne!(one, of(&[("a/b", "1"), ("d", "2")]));
         assert_ne!(one, of(&[("a/b", "1"), ("c", "3")]));
+        assert_eq!(one, of(&[("a/b", "1"), ("c", "2"), ("README.md", "a card")]));
+        assert_ne!(one, of(&[("a/b", "1"), ("c", "2"), ("a/README.md", "a card")]));
         assert!(Hashes::default().of(Path::new("/nowhere/at/all")).is_err());
     }
 }

@@ -31,8 +31,9 @@ impl Plan {
     ///
     /// # Errors
     /// [`Error::Asked`] and [`Error::Placeholder`] for a recipe that cannot be followed, inputs that are not there.
-    pub fn build(recipe: Recipe, folder: &Path, store: &Store) -> Result<Self> {
+    pub fn build(mut recipe: Recipe, folder: &Path, store: &Store) -> Result<Self> {
         check(&recipe)?;
+        recipe.concept.retain(|concept| recipe.concepts.is_empty() || recipe.concepts.contains(&concept.name));
         let mut planner = Planner { recipe: &recipe, folder, store, hashes: Hashes::default() };
         let mut cells = Vec::new();
         for method in &recipe.method {
@@ -95,6 +96,9 @@ fn check(recipe: &Recipe) -> Result<()> {
     unique("seed", recipe.seeds.iter().map(u64::to_string))?;
     unique("method", recipe.method.iter().map(|method| method.name.clone()))?;
     unique("concept", recipe.concept.iter().map(|concept| concept.name.clone()))?;
+    if let Some(name) = recipe.concepts.iter().find(|name| recipe.concept.iter().all(|concept| concept.name != **name)) {
+        return wrong(format!("only {name:?} is wanted, which is none of the concepts"));
+    }
     unique("column", recipe.column.iter().map(|column| column.name.clone()))?;
     if !recipe.method.iter().any(|method| method.name == recipe.reference) {
         return wrong(format!("the reference {:?} is none of the methods", recipe.reference));

@@ -33,6 +33,9 @@ pub struct Recipe {
     pub seeds: Vec<u64>,
     /// What is to be forgotten.
     pub concept: Vec<Concept>,
+    /// Only these of them, where a recipe extends one that has more.
+    #[serde(default)]
+    pub concepts: Vec<String>,
     /// Commands that several methods have, by name.
     #[serde(default)]
     pub template: BTreeMap<String, Template>,

@@ -45,8 +45,18 @@ fn counts(study: &Study) {
         };
         assert_eq!(paired.pairs, expected, "{comparison:?}");
     }
-    let start = study.retention.iter().find(|kept| kept.method == "start" && kept.concept.is_none()).unwrap();
-    assert_eq!((start.paired.difference.value, start.verdict), (0.0, Verdict::NonInferior));
+    // Both other methods in three scopes, and the start not against itself.
+    assert_eq!(study.retention.len(), 6);
+    for kept in &study.retention {
+        assert_ne!(kept.method, "start");
+        let ends = kept.paired.difference.interval.as_ref().unwrap();
+        let expected = match (ends.low > -0.2, ends.high < -0.2) {
+            (true, _) => Verdict::NonInferior,
+            (_, true) => Verdict::Inferior,
+            _ => Verdict::Undecided,
+        };
+        assert_eq!((kept.limit, kept.bound, kept.verdict), (-0.2, ends.low, expected), "{kept:?}");
+    }
     let limits = study.limits.join("\n");
     assert!(limits.contains("2 seeds of training") && limits.contains("a different number of times"), "{limits}");
 }

@@ -37,6 +37,7 @@ fn recipes_say_what_is_wrong_with_them() {
         ("name = \"flat\"", "name = \"Flat one\"", "the concept \"Flat one\": lower-case"),
         ("start-pipeline = \"start\"", "start-pipeline = \"start\"\nseed = \"start\"", "\"seed\" cannot be a name"),
         ("change = \"s/leading", "prepared = \"s/leading", "\"prepared\" is a name of a concept, and of an input"),
+        ("seeds = [1, 2]", "seeds = [1, 2]\nconcepts = [\"blue\"]", "only \"blue\" is wanted, which is none of the concepts"),
         ("method = \"one\"", "method = \"three\"", "a setting of \"three\" was tried, which is none of the methods"),
         ("kind = \"none\"", "updates = 1", "method \"start\": it needs commands"),
         ("updates = 10", "kind = \"none\"", "method \"one\": of kind none"),
@@ -54,6 +55,15 @@ fn recipes_say_what_is_wrong_with_them() {
     }
     let missing = refusal("start-pipeline = \"start\"", "start-pipeline = \"stat\"");
     assert!(matches!(&missing, Error::Io { path, .. } if path.ends_with("stat")), "{missing}");
+}
+
+#[test]
+fn a_recipe_can_want_some_of_the_concepts_of_the_one_that_it_extends() {
+    let mut ground = Ground::new();
+    ground.change("seeds = [1, 2]", "seeds = [1, 2]\nconcepts = [\"flat\"]");
+    let plan = ground.plan().unwrap();
+    assert_eq!(plan.cells.len(), 6);
+    assert!(plan.cells.iter().all(|cell| cell.concept == "flat"));
 }
 
 #[test]
