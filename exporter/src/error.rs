@@ -159,8 +159,8 @@ pub enum Error {
         /// The pipeline.
         base: PathBuf,
     },
-    /// The folder to be replaced is a family: what was trained does not go for what is exported in seconds.
-    #[error("{} is a family and no bundle: it is not overwritten, choose another folder", folder.display())]
+    /// The folder to be replaced is a family or a checkpoint: what was trained does not go for what is exported in seconds.
+    #[error("{} is a family or a checkpoint and no bundle: it is not overwritten, choose another folder", folder.display())]
     Trained {
         /// The folder.
         folder: PathBuf,

@@ -87,7 +87,7 @@ fn a_student_of_another_pipeline_is_refused() {
 }
 
 #[test]
-fn a_family_is_not_overwritten_by_a_bundle() {
+fn a_family_or_a_checkpoint_is_not_overwritten_by_a_bundle() {
     let folder = tempfile::tempdir().unwrap();
     let family = folder.path().join("family");
     fs::create_dir(&family).unwrap();
@@ -96,4 +96,15 @@ fn a_family_is_not_overwritten_by_a_bundle() {
     let error = export(&Input::checkpoint(&world()), &family, &options, &()).unwrap_err();
     assert!(matches!(error, Error::Trained { .. }), "{error}");
     assert!(family.join("pleach.json").is_file());
+    let checkpoint = folder.path().join("checkpoint");
+    fs::create_dir(&checkpoint).unwrap();
+    fs::copy(world().join("model_index.json"), checkpoint.join("model_index.json")).unwrap();
+    let unet = || Options { only: Some(vec!["unet".to_owned()]), overwrite: true, ..Options::default() };
+    let error = export(&Input::checkpoint(&world()), &checkpoint, &unet(), &()).unwrap_err();
+    assert!(matches!(error, Error::Trained { .. }), "{error}");
+    // What it wrote itself goes.
+    let alone = folder.path().join("alone");
+    for _ in 0..2 {
+        export(&Input::checkpoint(&world()), &alone, &unet(), &()).unwrap();
+    }
 }

@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+/// Class of a bundle's pipeline.
+pub(super) const CLASS: &str = "ORTStableDiffusionPipeline";
 /// What the pipeline is made of.
 const COMPONENTS: [&str; 5] = ["scheduler", "text_encoder", "tokenizer", "unet", "vae"];
 /// What diffusers looks for in the index and a bundle does not have.
@@ -10,7 +12,7 @@ const ABSENT: [&str; 3] = ["feature_extractor", "image_encoder", "safety_checker
 /// The index of a bundle, given that of its checkpoint.
 pub(super) fn bundle_index(checkpoint: &Map<String, Value>) -> Vec<u8> {
     let mut index = Map::new();
-    index.insert("_class_name".into(), json!("ORTStableDiffusionPipeline"));
+    index.insert("_class_name".into(), json!(CLASS));
     for key in ["_diffusers_version"].iter().chain(&COMPONENTS) {
         if let Some(value) = checkpoint.get(*key) {
             index.insert((*key).into(), value.clone());

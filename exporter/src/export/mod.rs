@@ -29,6 +29,7 @@ use pleach_model::{
     manifest::{
         self, Bundle, Component, Components, Expert, FileEntry, Flavour, Kind, Precision, Producer, Provenance, Schema,
     },
+    pipeline::PipelineFolder,
     student::Student,
 };
 use pleach_runtime::engine::{self, Engine, GraphFile, HostCache};
@@ -218,8 +219,7 @@ pub fn export(input: &Input, bundle: &Path, options: &Options, watch: &dyn Watch
         Layout::Bundle if options.only.is_some() => "model_index.json",
         Layout::Bundle => manifest::FILE_NAME,
     };
-    // A family is marked by the same file.
-    if options.overwrite && matches!(manifest::Bundle::read(bundle), Err(manifest::Error::Kind { .. })) {
+    if options.overwrite && is_trained(bundle) {
         return Err(Error::Trained { folder: bundle.to_owned() });
     }
     let overwrite = if options.overwrite { Overwrite::IfItHolds(mark) } else { Overwrite::Never };
@@ -431,4 +431,10 @@ fn assemble(source: &Source, outcomes: &[Outcome], files: Vec<FileEntry>) -> Opt
         suppressed,
         provenance: Provenance { checkpoint, family: source.family, prediction_type: source.prediction_type },
     })
+}
+
+/// Whether a folder that the mark of a bundle is in holds what was trained: families have a manifest, checkpoints an index.
+fn is_trained(folder: &Path) -> bool {
+    let checkpoint = || PipelineFolder::open(folder).is_ok_and(|found| found.class_name() != Some(index::CLASS));
+    matches!(manifest::Bundle::read(folder), Err(manifest::Error::Kind { .. })) || checkpoint()
 }
