@@ -35,8 +35,7 @@ enum Task {
     Docs,
     /// Run everything that CI runs: set-up, format, clippy, tests, docs
     Test,
-    /// Run a benchmark, built for release; without a name, list them
-    #[command(arg_required_else_help = true)]
+    /// Run a benchmark, built for release; without a name, all that time something, and write docs/benchmarks.md
     Bench(bench::Args),
 }
 
