@@ -240,8 +240,11 @@ impl<'t> Table<'t> {
         for concept in self.scopes() {
             for column in self.columns.iter().filter(|column| column.role == Role::Retention) {
                 for method in &self.plan.recipe.method {
+                    let Some(kind) = column.kind else { continue };
                     // The start needs no test against itself.
-                    let Some(kind) = column.kind.filter(|_| method.bundle.as_ref() != Some(&self.plan.recipe.start.bundle)) else { continue };
+                    if method.bundle.as_ref() == Some(&self.plan.recipe.start.bundle) {
+                        continue;
+                    }
                     let judged = self.of(&method.name, concept.as_deref());
                     let Some(paired) = estimate::against_start(kind, &column.metric, &judged)? else { continue };
                     let Some(ends) = &paired.difference.interval else { continue };

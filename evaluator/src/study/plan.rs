@@ -96,7 +96,8 @@ fn check(recipe: &Recipe) -> Result<()> {
     unique("seed", recipe.seeds.iter().map(u64::to_string))?;
     unique("method", recipe.method.iter().map(|method| method.name.clone()))?;
     unique("concept", recipe.concept.iter().map(|concept| concept.name.clone()))?;
-    if let Some(name) = recipe.concepts.iter().find(|name| recipe.concept.iter().all(|concept| concept.name != **name)) {
+    if let Some(name) = recipe.concepts.iter().find(|name| recipe.concept.iter().all(|concept| concept.name != **name))
+    {
         return wrong(format!("only {name:?} is wanted, which is none of the concepts"));
     }
     unique("column", recipe.column.iter().map(|column| column.name.clone()))?;

@@ -37,7 +37,11 @@ fn recipes_say_what_is_wrong_with_them() {
         ("name = \"flat\"", "name = \"Flat one\"", "the concept \"Flat one\": lower-case"),
         ("start-pipeline = \"start\"", "start-pipeline = \"start\"\nseed = \"start\"", "\"seed\" cannot be a name"),
         ("change = \"s/leading", "prepared = \"s/leading", "\"prepared\" is a name of a concept, and of an input"),
-        ("seeds = [1, 2]", "seeds = [1, 2]\nconcepts = [\"blue\"]", "only \"blue\" is wanted, which is none of the concepts"),
+        (
+            "seeds = [1, 2]",
+            "seeds = [1, 2]\nconcepts = [\"blue\"]",
+            "only \"blue\" is wanted, which is none of the concepts",
+        ),
         ("method = \"one\"", "method = \"three\"", "a setting of \"three\" was tried, which is none of the methods"),
         ("kind = \"none\"", "updates = 1", "method \"start\": it needs commands"),
         ("updates = 10", "kind = \"none\"", "method \"one\": of kind none"),

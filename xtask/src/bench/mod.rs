@@ -251,7 +251,9 @@ fn machine(root: &Path) -> Result<String> {
     let cores = std::thread::available_parallelism().context("cannot count the cores")?;
     let mut parts = vec![format!("{cores} cores")];
     parts.extend(field(&file("/proc/cpuinfo"), "model name"));
-    if let Some(kilobytes) = field(&file("/proc/meminfo"), "MemTotal").and_then(|text| text.split(' ').next()?.parse::<u64>().ok()) {
+    if let Some(kilobytes) =
+        field(&file("/proc/meminfo"), "MemTotal").and_then(|text| text.split(' ').next()?.parse::<u64>().ok())
+    {
         parts.push(format!("{} GB of memory", kilobytes.div_ceil(1_000_000)));
     }
     parts.push(native::platform());
@@ -268,7 +270,8 @@ fn machine(root: &Path) -> Result<String> {
     }
     parts.extend(says("rustc", &["--version"]).map(|text| text.split(" (").next().unwrap_or_default().to_owned()));
     if let Some(commit) = says("git", &["log", "-1", "--format=%h of %cs"]) {
-        let changed = says("git", &["status", "--porcelain", "--untracked-files=no"]).is_some_and(|text| !text.is_empty());
+        let changed =
+            says("git", &["status", "--porcelain", "--untracked-files=no"]).is_some_and(|text| !text.is_empty());
         parts.push(format!("commit {commit}{}", if changed { " and changes to it" } else { "" }));
     }
     Ok(parts.join(", "))

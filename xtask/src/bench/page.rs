@@ -83,7 +83,8 @@ mod tests {
         let order = || ["one", "two", "three"].into_iter();
         let section = |title, text: &str| Section { title, text: text.to_owned() };
         let page = Page { sections: Vec::new() };
-        let page = page.with(&section("three", "```text\na | b\n```\n"), order()).with(&section("one", "first"), order());
+        let page =
+            page.with(&section("three", "```text\na | b\n```\n"), order()).with(&section("one", "first"), order());
         let again = Page::parse(&page.text());
         assert_eq!(again.sections, [("one".into(), "first".into()), ("three".into(), "```text\na | b\n```".into())]);
         assert_eq!(again.text(), page.text());
