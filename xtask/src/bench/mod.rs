@@ -261,7 +261,11 @@ fn machine(root: &Path) -> Result<String> {
         parts.push(format!("load {load} before"));
     }
     for part in native::parts()?.iter().filter(|part| ["libtorch", "onnxruntime"].contains(&part.name.as_str())) {
-        let own = part.variables.iter().find(|name| std::env::var_os(name).is_some());
+        // Cargo itself sets them to what set-up installed.
+        let installed = root.join(&part.folder);
+        let is_other =
+            |name: &&String| std::env::var_os(name).is_some_and(|path| !Path::new(&path).starts_with(&installed));
+        let own = part.variables.iter().find(is_other);
         match (own, part.build(&native::platform(), false)) {
             (Some(name), _) => parts.push(format!("{} of {name}", part.name)),
             (None, Some(build)) => parts.extend(build.packages()?.split(", ").next().map(str::to_owned)),
