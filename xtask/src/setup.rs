@@ -127,7 +127,11 @@ fn plan<'a>(args: &Args, parts: &'a [Part], folder: &Path) -> Result<Vec<(&'a Pa
 }
 
 /// The variable with which the user says that he has his own, if it says so: cargo itself sets it to `home` (`.cargo/config.toml`).
-fn own<'a>(part: &'a Part, home: &Path, variable: impl Fn(&str) -> Option<OsString>) -> Option<(&'a str, OsString)> {
+pub fn own<'a>(
+    part: &'a Part,
+    home: &Path,
+    variable: impl Fn(&str) -> Option<OsString>,
+) -> Option<(&'a str, OsString)> {
     let set = part.variables.iter().filter_map(|name| Some((name.as_str(), variable(name)?)));
     set.into_iter().find(|(_, value)| !Path::new(value).starts_with(home))
 }

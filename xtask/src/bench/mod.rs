@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use clap::builder::PossibleValue;
 use page::{Page, Section};
 
-use crate::{cargo, native};
+use crate::{cargo, native, setup};
 
 /// A benchmark: its name, the package that has it as a bench target of the same name, and what it measures.
 struct Bench {
@@ -261,13 +261,9 @@ fn machine(root: &Path) -> Result<String> {
         parts.push(format!("load {load} before"));
     }
     for part in native::parts()?.iter().filter(|part| ["libtorch", "onnxruntime"].contains(&part.name.as_str())) {
-        // Cargo itself sets them to what set-up installed.
-        let installed = root.join(&part.folder);
-        let is_other =
-            |name: &&String| std::env::var_os(name).is_some_and(|path| !Path::new(&path).starts_with(&installed));
-        let own = part.variables.iter().find(is_other);
-        match (own, part.build(&native::platform(), false)) {
-            (Some(name), _) => parts.push(format!("{} of {name}", part.name)),
+        let home = root.join(".native").join(&part.folder);
+        match (setup::own(part, &home, |name| std::env::var_os(name)), part.build(&native::platform(), false)) {
+            (Some((variable, _)), _) => parts.push(format!("{} of {variable}", part.name)),
             (None, Some(build)) => parts.extend(build.packages()?.split(", ").next().map(str::to_owned)),
             (None, None) => {}
         }
