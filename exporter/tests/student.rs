@@ -93,18 +93,18 @@ fn a_family_or_a_checkpoint_is_not_overwritten_by_a_bundle() {
     fs::create_dir(&family).unwrap();
     fs::write(family.join("pleach.json"), r#"{"schema": 1, "kind": "family"}"#).unwrap();
     let options = Options { overwrite: true, ..Options::default() };
-    let error = export(&Input::checkpoint(&world()), &family, &options, &()).unwrap_err();
+    let error = export(&Input::checkpoint(world()), &family, &options, &()).unwrap_err();
     assert!(matches!(error, Error::Trained { .. }), "{error}");
     assert!(family.join("pleach.json").is_file());
     let checkpoint = folder.path().join("checkpoint");
     fs::create_dir(&checkpoint).unwrap();
     fs::copy(world().join("model_index.json"), checkpoint.join("model_index.json")).unwrap();
     let unet = || Options { only: Some(vec!["unet".to_owned()]), overwrite: true, ..Options::default() };
-    let error = export(&Input::checkpoint(&world()), &checkpoint, &unet(), &()).unwrap_err();
+    let error = export(&Input::checkpoint(world()), &checkpoint, &unet(), &()).unwrap_err();
     assert!(matches!(error, Error::Trained { .. }), "{error}");
     // What it wrote itself goes.
     let alone = folder.path().join("alone");
     for _ in 0..2 {
-        export(&Input::checkpoint(&world()), &alone, &unet(), &()).unwrap();
+        export(&Input::checkpoint(world()), &alone, &unet(), &()).unwrap();
     }
 }
