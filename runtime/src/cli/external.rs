@@ -44,7 +44,7 @@ pub fn run(console: &ConsoleArgs, words: &[OsString]) -> anyhow::Result<ExitCode
 pub fn help(console: &ConsoleArgs, words: &[OsString]) -> anyhow::Result<ExitCode> {
     let mut own = super::Cli::command();
     own.build();
-    let Some((name, more)) = words.split_first() else {
+    let Some(name) = words.first() else {
         own.print_long_help()?;
         return Ok(ExitCode::Done);
     };
@@ -52,7 +52,7 @@ pub fn help(console: &ConsoleArgs, words: &[OsString]) -> anyhow::Result<ExitCod
         command.print_long_help()?;
         return Ok(ExitCode::Done);
     }
-    run(console, &[&[name.clone()], more, &["--help".into()]].concat())
+    run(console, &[words, &["--help".into()]].concat())
 }
 
 /// The options given before the name, for the program to take.
