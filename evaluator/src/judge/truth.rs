@@ -41,6 +41,9 @@ pub(crate) struct Line {
     pub labels: Labels,
 }
 
+/// What such a line is.
+const FORM: &str = "a line is an object with `text`, and `labels` by head, as `pleach-train world` writes it";
+
 /// The lines of such a file with their numbers, from 1; blank ones are passed over.
 ///
 /// # Errors
@@ -49,7 +52,7 @@ pub(crate) fn lines<'a>(path: &'a Path, bytes: &'a [u8]) -> impl Iterator<Item =
     let lines = (1..).zip(bytes.split(|&byte| byte == b'\n'));
     lines.filter(|(_, text)| !text.trim_ascii().is_empty()).map(move |(line, text)| {
         let wrong = |reason: String| Error::Line { path: path.to_owned(), line, reason };
-        Ok((line, json_object(text).map_err(|error| wrong(error.to_string()))?))
+        Ok((line, json_object(text).map_err(|error| wrong(format!("{error}; {FORM}")))?))
     })
 }
 
@@ -179,6 +182,10 @@ mod tests {
         let message = |text: &str| read(text).unwrap_err().to_string();
         for (text, expected) in [
             ("[]", "line 1: invalid type"),
+            (
+                "a star",
+                "line 1: expected value at line 1 column 1; a line is an object with `text`, and `labels` by head",
+            ),
             (r#"{"text": "a"}"#, "missing field `labels`"),
             (r#"{"text": "a", "labels": {"mood": ["glad"]}}"#, "the classifier's heads are style, shape"),
             (
