@@ -80,7 +80,9 @@ fn recipes_that_cannot_be_followed() {
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
     let nobody = complaint(&[]);
-    assert!(nobody.contains("the recipe names no `teacher`: a pipeline's folder or a Hugging Face id"), "{nobody}");
+    let wanted =
+        "no `teacher` is named, in the recipe or with --set teacher=PIPELINE: a pipeline's folder or a Hugging Face id";
+    assert!(nobody.contains(wanted), "{nobody}");
     let teacher = format!("teacher={}", pipeline().display());
     let share = complaint(&[&teacher, "student={uniform=1.5}"]);
     assert!(share.contains("`student.uniform` is 1.5; it must be in (0, 1]"), "{share}");

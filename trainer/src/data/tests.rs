@@ -131,7 +131,7 @@ fn captions_of_coco() {
     assert_eq!(
         error,
         "the pictures of TMP/annotations/captions_val.json are not found: looked for the folders TMP/annotations/val, TMP/val, \
-         TMP/images/val; say where they are"
+         TMP/images/val; `images` in a recipe, or --images of `cache`, says where they are"
     );
     folder.picture("val/000000000001.png", 1);
     folder.picture("val/000000000003.png", 3);
