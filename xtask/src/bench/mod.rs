@@ -196,19 +196,16 @@ fn record(benches: &[&Bench], python: Option<&Path>, root: &Path) -> Result<bool
             done = false;
             continue;
         }
-        let mut typed = format!("cargo xtask bench {}", bench.name);
-        let arguments = run.arguments.join(" ");
-        let passed = [arguments.as_str(), if given.is_some() { "--python PYTHON" } else { "" }];
-        let passed: Vec<&str> = passed.into_iter().filter(|part| !part.is_empty()).collect();
-        if !passed.is_empty() {
-            typed.push_str(&format!(" -- {}", passed.join(" ")));
-        }
+        let peers: &[&str] = if given.is_some() { &["--python", "PYTHON"] } else { &[] };
+        let passed = [run.arguments, peers].concat();
+        let passed = if passed.is_empty() { String::new() } else { format!(" -- {}", passed.join(" ")) };
         let order = BENCHES.iter().flat_map(|bench| bench.runs).map(|run| run.title);
         let section = Section {
             title: run.title,
             text: format!(
-                "{}.\n\n`{typed}`, {} s. {machine}.\n\n```text\n{}\n```\n",
+                "{}.\n\n`cargo xtask bench {}{passed}`, {} s. {machine}.\n\n```text\n{}\n```\n",
                 capitalised(bench.about.split(';').next().unwrap_or_default()),
+                bench.name,
                 start.elapsed().as_secs(),
                 printed.trim_end()
             ),
