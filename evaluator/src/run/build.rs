@@ -93,13 +93,16 @@ fn absolute(makings: &Makings<'_>, path: &Path) -> PathBuf {
 
 fn open(makings: &Makings<'_>, source: &str, expert: Option<&str>) -> Result<(PlannedModel, Bundle)> {
     let folder = absolute(makings, Path::new(source));
-    if !folder.is_dir() && matches!(Source::parse(source), Source::Folder(path) if !path.exists()) {
+    let source = if folder.is_dir() {
+        folder.to_string_lossy().into_owned()
+    } else if matches!(Source::parse(source), Source::Folder(path) if !path.exists()) {
         let folder = folder.display();
         return Err(Error::Asked(format!(
             "there is no bundle {folder}; paths of a recipe start in the recipe's folder"
         )));
-    }
-    let source = if folder.is_dir() { folder.to_string_lossy().into_owned() } else { source.to_owned() };
+    } else {
+        source.to_owned()
+    };
     let bundle = (makings.open)(&source)?;
     let model = Model::of(&bundle)?;
     if let Some(expert) = expert

@@ -96,8 +96,7 @@ fn check(recipe: &Recipe) -> Result<()> {
     unique("seed", recipe.seeds.iter().map(u64::to_string))?;
     unique("method", recipe.method.iter().map(|method| method.name.clone()))?;
     unique("concept", recipe.concept.iter().map(|concept| concept.name.clone()))?;
-    if let Some(name) = recipe.concepts.iter().find(|name| recipe.concept.iter().all(|concept| concept.name != **name))
-    {
+    if let Some(name) = recipe.concepts.iter().find(|name| !has_concept(recipe, name)) {
         return wrong(format!("only {name:?} is wanted, which is none of the concepts"));
     }
     unique("column", recipe.column.iter().map(|column| column.name.clone()))?;
@@ -134,6 +133,10 @@ fn check(recipe: &Recipe) -> Result<()> {
     recipe.method.iter().try_for_each(|method| check_method(recipe, method))
 }
 
+fn has_concept(recipe: &Recipe, name: &str) -> bool {
+    recipe.concept.iter().any(|concept| concept.name == name)
+}
+
 fn check_method(recipe: &Recipe, method: &Method) -> Result<()> {
     let wrong = |reason: &str| Err(Error::Asked(format!("method {:?}: {reason}", method.name)));
     let ready = usize::from(method.bundle.is_some()) + usize::from(method.model.is_some());
@@ -153,7 +156,7 @@ fn check_method(recipe: &Recipe, method: &Method) -> Result<()> {
     if let Some(name) = method.variables.keys().find(|name| !recipe.variables.contains_key(*name)) {
         return wrong(&format!("its variable {name:?} is none of the study's, which say what stands there elsewhere"));
     }
-    if method.concepts.iter().any(|name| recipe.concept.iter().all(|concept| concept.name != *name)) {
+    if method.concepts.iter().any(|name| !has_concept(recipe, name)) {
         return wrong("it is wanted for a concept that there is not");
     }
     if method.seeds.iter().any(|seed| !recipe.seeds.contains(seed)) {
