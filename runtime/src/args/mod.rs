@@ -1,14 +1,16 @@
 //! Arguments that every command which draws has.
 
 mod bytes;
+mod cache;
 mod provider;
 mod source;
 
+pub use cache::CacheArgs;
 pub use provider::ProviderArgs;
 pub use source::{OpenError, open_bundle};
 
 use crate::{
-    engine::{CACHE_LIMIT, EngineOptions, HostCache, Providers},
+    engine::{EngineOptions, Providers},
     pipeline::Options,
 };
 use std::{num::NonZeroUsize, path::PathBuf};
@@ -29,9 +31,8 @@ pub struct RuntimeArgs {
     #[arg(long, value_name = "N")]
     max_resident: Option<NonZeroUsize>,
 
-    /// Keep nothing on this device that would make the next start faster
-    #[arg(long)]
-    no_cache: bool,
+    #[command(flatten)]
+    cache: CacheArgs,
 
     /// ONNX Runtime to use [default: $ORT_DYLIB_PATH, beside this program, the system's]
     #[arg(long, value_name = "FILE")]
@@ -46,7 +47,12 @@ impl RuntimeArgs {
 
     /// How a pipeline is opened over these providers, no expert chosen.
     pub fn options(&self, providers: Providers) -> Options {
-        let cache = if self.no_cache { HostCache::off() } else { HostCache::of_user(CACHE_LIMIT) };
-        Options { expert: None, max_resident: self.max_resident, max_memory: self.max_memory, providers, cache }
+        Options {
+            expert: None,
+            max_resident: self.max_resident,
+            max_memory: self.max_memory,
+            providers,
+            cache: self.cache.cache(),
+        }
     }
 }

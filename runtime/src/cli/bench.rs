@@ -3,9 +3,9 @@
 use anyhow::{Context, bail};
 use pleach_console::{Align, ExitCode, Printer, ReportArgs, Table, human};
 use pleach_runtime::{
-    args::{ProviderArgs, open_bundle},
+    args::{CacheArgs, ProviderArgs, open_bundle},
     bundle::Bundle,
-    engine::{CACHE_LIMIT, Engine, EngineOptions, HostCache},
+    engine::{Engine, EngineOptions},
     measure::{Measured, Options, measure},
     pipeline::{Picture, Request, Size},
 };
@@ -56,9 +56,8 @@ pub struct Args {
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
 
-    /// Keep nothing on this device that would make the next start faster, and use nothing
-    #[arg(long)]
-    no_cache: bool,
+    #[command(flatten)]
+    cache: CacheArgs,
 
     /// ONNX Runtime to use [default: $ORT_DYLIB_PATH, beside this program, the system's]
     #[arg(long, value_name = "FILE")]
@@ -102,7 +101,7 @@ fn here(args: &Args, bundle: &Bundle) -> anyhow::Result<Measured> {
         warm_up,
         repeats: args.repeats,
         providers,
-        cache: if args.no_cache { HostCache::off() } else { HostCache::of_user(CACHE_LIMIT) },
+        cache: args.cache.cache(),
     };
     Ok(measure(bundle, &engine, &options)?)
 }

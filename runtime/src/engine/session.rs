@@ -8,15 +8,19 @@
 
 use super::{
     Cancellation, Engine, GraphFile, NetworkOptions, Provider, Providers, Result, Source,
-    cache::{Entry, GRAPH, Key, WEIGHTS, align},
+    cache::{Entry, GRAPH, Key, WEIGHTS, align, free_zero_points},
     network::failure,
     placement, provider,
 };
-use ort::session::{
-    Session,
-    builder::{GraphOptimizationLevel, SessionBuilder},
+use ort::{
+    logging::LogLevel,
+    session::{
+        Session,
+        builder::{GraphOptimizationLevel, SessionBuilder},
+    },
 };
-use std::path::Path;
+use std::{fs, path::Path};
+use tracing::level_filters::LevelFilter;
 
 /// Constants below this many bytes stay in the optimised graph: all shapes, which ONNX Runtime reads nowhere else, and as little else as
 /// possible, for what is packed of a matrix there is not kept.
@@ -81,7 +85,8 @@ impl Opening<'_> {
         }
         let weights = self.graph.weight_files().map(|file| Ok(cache.digest(file)?.sha256));
         let weights = weights.collect::<Result<Vec<_>>>()?;
-        let key = Key::new(self.engine, self.providers, &self.options.dimensions, self.graph.sha256(), weights);
+        let (graph, maps_convolutions) = (self.graph.sha256(), self.maps_convolutions());
+        let key = Key::new(self.engine, self.providers, &self.options.dimensions, graph, weights, maps_convolutions);
         if let Some(session) = self.find(&key) {
             return Ok(Some(session));
         }
@@ -112,22 +117,37 @@ impl Opening<'_> {
     }
 
     fn entry(&self, entry: &Entry) -> Result<Session> {
-        self.session(GraphOptimizationLevel::Disable, &entry.graph, Some(&entry.folder), Ok)
+        let meant = |builder| if self.maps_convolutions() { without_warnings(builder) } else { Ok(builder) };
+        self.session(GraphOptimizationLevel::Disable, &entry.graph, Some(&entry.folder), meant)
     }
 
     /// Writes the optimised graph to `folder`.
     fn optimise(&self, folder: &Path) -> Result<(), Problem> {
-        let session = self.original(|builder| {
-            Ok(builder
-                .with_optimized_model_path(folder.join(GRAPH))?
-                .with_config_entry("session.optimized_model_external_initializers_file_name", WEIGHTS)?
-                .with_config_entry("session.optimized_model_external_initializers_min_size_in_bytes", INLINE)?
-                // Otherwise every start packs matrices anew, into memory of its own.
+        // Otherwise every start packs matrices anew, into memory of its own.
+        let packed = |builder| {
+            Ok(writing(builder, folder)?
                 .with_config_entry("session.save_external_prepacked_constant_initializers", "1")?)
-        })?;
-        drop(session);
+        };
+        if self.maps_convolutions() {
+            // Which convolutions there are is known once the graph is optimised, and how they are packed must be known before they are.
+            let aside = folder.join("unpacked");
+            fs::create_dir(&aside)?;
+            let unpacked =
+                |builder| Ok(writing(builder, &aside)?.with_config_entry("session.disable_prepacking", "1")?);
+            drop(self.original(unpacked)?);
+            let graph = free_zero_points(&fs::read(aside.join(GRAPH))?)?;
+            drop(self.session(GraphOptimizationLevel::Disable, &graph, Some(&aside), packed)?);
+            fs::remove_dir_all(&aside)?;
+        } else {
+            drop(self.original(packed)?);
+        }
         return_memory();
         align(folder)
+    }
+
+    /// Whether the graph has 8-bit convolutions, whose weights the cache is to map.
+    fn maps_convolutions(&self) -> bool {
+        self.options.cache.maps_all() && self.graph.is_quantised()
     }
 
     /// The session over the graph as it was exported, which takes more options.
@@ -181,6 +201,23 @@ impl Opening<'_> {
     fn is_cancelled(&self) -> bool {
         self.options.cancellation.as_ref().is_some_and(Cancellation::is_cancelled)
     }
+}
+
+/// A session that writes its optimised graph into `folder`.
+fn writing(builder: SessionBuilder, folder: &Path) -> ort::Result<SessionBuilder> {
+    Ok(without_warnings(builder)?
+        .with_optimized_model_path(folder.join(GRAPH))?
+        .with_config_entry("session.optimized_model_external_initializers_file_name", WEIGHTS)?
+        .with_config_entry("session.optimized_model_external_initializers_min_size_in_bytes", INLINE)?)
+}
+
+/// ONNX Runtime warns that an optimised graph is this machine's alone, and that an input with a default is no constant. Both are meant; who wants
+/// to hear more than warnings hears these as well.
+fn without_warnings(builder: SessionBuilder) -> ort::Result<SessionBuilder> {
+    if LevelFilter::current() > LevelFilter::WARN {
+        return Ok(builder);
+    }
+    Ok(builder.with_log_level(LogLevel::Error)?)
 }
 
 /// Gives back to the system what the allocator keeps of the gigabytes that optimising took.

@@ -153,6 +153,53 @@ pub fn products([a, b, c]: [usize; 3], bits: usize) -> (ModelProto, Vec<u8>) {
     (model, data)
 }
 
+/// An 8-bit convolution of 4 channels to `channels`, of which ONNX Runtime makes a `QLinearConv`. Its weights are small enough for kernels that
+/// add pairs of products in 16 bits.
+pub fn quantised(channels: usize) -> (ModelProto, Vec<u8>) {
+    let mut seed = 1u32;
+    let mut next = || {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (seed >> 25) as i8 - 63
+    };
+    let w: Vec<u8> = (0..channels * 4 * 9).map(|_| next() as u8).collect();
+    let b: Vec<u8> = (0..channels).flat_map(|_| (i32::from(next()) * 9).to_le_bytes()).collect();
+    let (c, number) = (channels as i64, |x: f32| bytes(&[x]));
+    let each = |x: f32| bytes(&vec![x; channels]);
+    let weights = TensorProto::external("w", DataType::Int8, [c, 4, 3, 3], "model.onnx_data", 0, w.len() as u64);
+    let initializer = vec![
+        weights,
+        TensorProto::inline("ws", FLOAT, [c], each(0.01)),
+        TensorProto::inline("wz", DataType::Int8, [c], vec![0; channels]),
+        TensorProto::inline("b", DataType::Int32, [c], b),
+        TensorProto::inline("bs", FLOAT, [c], each(0.01 * 0.008)),
+        TensorProto::inline("bz", DataType::Int32, [c], vec![0; 4 * channels]),
+        TensorProto::inline("xs", FLOAT, [], number(0.008)),
+        TensorProto::inline("xz", DataType::Uint8, [], vec![120]),
+        TensorProto::inline("ys", FLOAT, [], number(0.02)),
+        TensorProto::inline("yz", DataType::Uint8, [], vec![130]),
+    ];
+    let per_channel = |node: NodeProto| node.with(AttributeProto::int("axis", 0));
+    let graph = GraphProto {
+        node: vec![
+            NodeProto::new("QuantizeLinear", "x8", &["x", "xs", "xz"], &["x8"]),
+            NodeProto::new("DequantizeLinear", "xf", &["x8", "xs", "xz"], &["xf"]),
+            per_channel(NodeProto::new("DequantizeLinear", "wf", &["w", "ws", "wz"], &["wf"])),
+            per_channel(NodeProto::new("DequantizeLinear", "bf", &["b", "bs", "bz"], &["bf"])),
+            NodeProto::new("Conv", "conv", &["xf", "wf", "bf"], &["c"])
+                .with(AttributeProto::ints("pads", [1, 1, 1, 1]))
+                .with(AttributeProto::ints("kernel_shape", [3, 3])),
+            NodeProto::new("QuantizeLinear", "y8", &["c", "ys", "yz"], &["y8"]),
+            NodeProto::new("DequantizeLinear", "yf", &["y8", "ys", "yz"], &["y"]),
+        ],
+        name: "quantised".into(),
+        initializer,
+        input: vec![value("x", &["batch", "4", "height", "8"])],
+        output: vec![value("y", &["batch", &c.to_string(), "height", "8"])],
+        ..GraphProto::default()
+    };
+    (model(graph), w)
+}
+
 /// Writes `model.onnx`, and `model.onnx_data` if there are weights.
 pub fn save(folder: &Path, model: &ModelProto, weights: Option<&[u8]>) {
     fs::write(folder.join("model.onnx"), model.encode_to_vec()).unwrap();

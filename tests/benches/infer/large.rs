@@ -65,9 +65,9 @@ struct Expert {
 }
 
 impl Expert {
-    fn contestant(&self, precision: Precision) -> Option<(f64, Engine, &Settings)> {
+    fn contestant(&self, precision: Precision, engine: Engine) -> Option<(f64, Engine, &Settings)> {
         let settings = self.exports.iter().find(|settings| settings.precision == precision)?;
-        Some((self.share, Engine::Cpu, settings))
+        Some((self.share, engine, settings))
     }
 }
 
@@ -115,19 +115,25 @@ pub fn measure(cli: &Cli, tiny: bool, printer: &Printer) -> Result<()> {
         fs::remove_file(&expert.checkpoint.checkpoint)?;
         experts.push(expert);
     }
-    let all = |precisions: &[Precision]| -> Vec<_> {
-        let all = precisions.iter().flat_map(|&one| experts.iter().map(move |expert| expert.contestant(one)));
-        all.flatten().collect()
-    };
-    let narrow = all(&[Precision::F32, Precision::Int8, Precision::Int4]);
+    let all = |precision, engine| experts.iter().filter_map(move |expert| expert.contestant(precision, engine));
+    let mut narrow: Vec<_> =
+        [Precision::F32, Precision::Int8, Precision::Int4].into_iter().flat_map(|one| all(one, Engine::Cpu)).collect();
+    for (share, engine, settings) in all(Precision::Int8, Engine::CpuMapped) {
+        resident::fill(engine, share, settings, printer)?;
+        narrow.push((share, engine, settings));
+    }
     contests.push(contest("the CPU's precisions", &narrow, None, rounds, printer)?);
-    let half: Vec<_> = experts[0].contestant(Precision::F32).into_iter().chain(all(&[Precision::F16])).collect();
+    let half: Vec<_> = experts[0]
+        .contestant(Precision::F32, Engine::Cpu)
+        .into_iter()
+        .chain(all(Precision::F16, Engine::Cpu))
+        .collect();
     contests.push(contest("half precision", &half, None, rounds, printer)?);
     let mut residents = Vec::new();
-    for precision in [Precision::F32, Precision::Int8] {
-        let two: Vec<(f64, &Settings)> =
-            all(&[precision]).into_iter().take(2).map(|(share, _, settings)| (share, settings)).collect();
-        residents.push(resident::measure(precision, &two, printer)?);
+    let ways = [Engine::CpuCached, Engine::CpuMapped];
+    for (precision, engine) in [(Precision::F32, ways[0]), (Precision::Int8, ways[0]), (Precision::Int8, ways[1])] {
+        let two: Vec<_> = all(precision, engine).take(2).map(|(share, _, settings)| (share, settings)).collect();
+        residents.push(resident::measure(precision, engine, &two, printer)?);
     }
     let report = Report::new(&experts[0].checkpoint, exported, contests, residents)?;
     if cli.json { Ok(printer.json(&report)?) } else { report.print(printer) }
@@ -139,7 +145,7 @@ fn against_peers(whole: &Expert, python: &Path, rounds: usize, printer: &Printer
     settings.write_for_python()?;
     printer.status("Exporting", "1 by torch.onnx");
     export_by_torch(settings, python)?;
-    let mut contestants: Vec<_> = whole.contestant(Precision::F32).into_iter().collect();
+    let mut contestants: Vec<_> = whole.contestant(Precision::F32, Engine::Cpu).into_iter().collect();
     contestants.extend([Engine::TorchOnnx, Engine::Torch].map(|engine| (1.0, engine, settings)));
     let contest = contest("PyTorch", &contestants, Some(python), rounds, printer);
     fs::remove_dir_all(settings.folder.join(TORCH_EXPORT))?;

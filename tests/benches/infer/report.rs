@@ -178,6 +178,7 @@ impl Report {
         printer.line("\nIn one process, through the host cache, one after the other")?;
         let mut table = Table::new([
             ("precision", l),
+            ("engine", l),
             ("experts", l),
             ("opened: dirty", r),
             ("clean", r),
@@ -185,13 +186,13 @@ impl Report {
             ("clean", r),
             ("peak", r),
         ]);
-        for Resident { precision, experts } in resident {
+        for Resident { precision, engine, experts } in resident {
             let mut names = Vec::new();
             for expert in experts {
                 names.push(expert.share.to_string());
                 let (opened, stepped) = (&expert.opened, &expert.stepped);
                 let figures = [opened.dirty, opened.clean, stepped.dirty, stepped.clean, stepped.peak].map(bytes);
-                table.row([precision.to_string(), names.join(" + ")].into_iter().chain(figures));
+                table.row([precision.to_string(), engine.to_string(), names.join(" + ")].into_iter().chain(figures));
             }
         }
         Ok(printer.table(&table)?)

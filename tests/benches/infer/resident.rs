@@ -15,6 +15,8 @@ use std::{env, process::Command};
 #[derive(Serialize)]
 pub struct Resident {
     pub precision: Precision,
+    /// The way they were opened.
+    pub engine: Way,
     pub experts: Vec<Opened>,
 }
 
@@ -28,6 +30,13 @@ pub struct Opened {
     pub stepped: Memory,
 }
 
+/// What the process is told.
+#[derive(Serialize, Deserialize)]
+struct Told {
+    engine: Way,
+    experts: Vec<Settings>,
+}
+
 /// What the process says of each.
 #[derive(Serialize, Deserialize)]
 struct Said {
@@ -35,14 +44,19 @@ struct Said {
     stepped: Memory,
 }
 
+/// Puts an expert into its host cache, for the way that it is to be opened.
+pub fn fill(engine: Way, share: f64, settings: &Settings, printer: &Printer) -> Result<()> {
+    printer.status("Filling", format_args!("the host cache with {share} in {}, {engine}", settings.precision));
+    Contender::start(engine, settings)?.finish().map(drop)
+}
+
 /// Fills the host caches, then opens all in another process.
-pub fn measure(precision: Precision, experts: &[(f64, &Settings)], printer: &Printer) -> Result<Resident> {
+pub fn measure(precision: Precision, engine: Way, experts: &[(f64, &Settings)], printer: &Printer) -> Result<Resident> {
     for (share, settings) in experts {
-        printer.status("Filling", format_args!("the host cache with {share} in {precision}"));
-        Contender::start(Way::CpuCached, settings)?.finish()?;
+        fill(engine, *share, settings, printer)?;
     }
-    printer.status("Opening", format_args!("{} experts in {precision} in one process", experts.len()));
-    let told: Vec<&Settings> = experts.iter().map(|(_, settings)| *settings).collect();
+    printer.status("Opening", format_args!("{} experts in {precision} in one process, {engine}", experts.len()));
+    let told = Told { engine, experts: experts.iter().map(|(_, settings)| (*settings).clone()).collect() };
     let child = Command::new(env::current_exe()?)
         .args(["--quiet", "--resident", &serde_json::to_string(&told)?])
         .output()
@@ -52,17 +66,17 @@ pub fn measure(precision: Precision, experts: &[(f64, &Settings)], printer: &Pri
     }
     let said: Vec<Said> = serde_json::from_slice(&child.stdout)?;
     let opened = |(&(share, _), Said { opened, stepped }): (&(f64, &Settings), Said)| Opened { share, opened, stepped };
-    Ok(Resident { precision, experts: experts.iter().zip(said).map(opened).collect() })
+    Ok(Resident { precision, engine, experts: experts.iter().zip(said).map(opened).collect() })
 }
 
 /// The process.
 pub fn work(told: &str, printer: &Printer) -> Result<()> {
-    let experts: Vec<Settings> = serde_json::from_str(told)?;
+    let Told { engine: way, experts } = serde_json::from_str(told)?;
     let threads = experts.first().map(|settings| settings.threads);
     let engine = Engine::start(&EngineOptions { threads, ..EngineOptions::default() })?;
     let (mut open, mut said) = (Vec::new(), Vec::new());
     for settings in &experts {
-        let mut network = settings.open(&engine, CPU_GRAPH, settings.cache())?;
+        let mut network = settings.open(&engine, CPU_GRAPH, settings.cache(way))?;
         let opened = Memory::now();
         settings.step(&mut network)?;
         said.push(Said { opened, stepped: Memory::now() });

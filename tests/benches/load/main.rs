@@ -12,7 +12,7 @@ use pleach_model::{architecture::Architecture, manifest::Precision};
 use pleach_runtime::engine::{Engine, EngineOptions, HostCache};
 use pleach_tests::{
     memory::Memory,
-    stepping::{CPU_GRAPH, Settings},
+    stepping::{self, CPU_GRAPH, Settings},
 };
 use serde::{Deserialize, Serialize};
 use std::{env, fs, path::PathBuf, process::Command, sync::Arc, thread, time::Instant};
@@ -147,8 +147,8 @@ fn compare(cli: &Cli, printer: &Printer) -> Result<()> {
 fn open(way: Way, settings: &Settings, printer: &Printer) -> Result<()> {
     let (opened, output) = match way {
         Way::File | Way::Memory => plain(way == Way::Memory, settings)?,
-        Way::Bytes => through_runtime(settings, HostCache::off())?,
-        Way::First | Way::Second => through_runtime(settings, settings.cache())?,
+        Way::Bytes => through_runtime(settings, settings.cache(stepping::Engine::Cpu))?,
+        Way::First | Way::Second => through_runtime(settings, settings.cache(stepping::Engine::CpuCached))?,
     };
     settings.keep_output("output", &output)?;
     Ok(printer.json(&opened)?)

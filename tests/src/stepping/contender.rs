@@ -5,7 +5,7 @@ use crate::{memory::Memory, networks::Engine as _, tensor::Tensor};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use pleach_model::{manifest::Precision, params::Params, sites::Pass, tensor::Dtype, unet::UNet};
-use pleach_runtime::engine::{self, EngineOptions, HostCache, TensorRef};
+use pleach_runtime::engine::{self, EngineOptions, TensorRef};
 use pleach_trainer::torch::{Device, Torch, Weights};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
@@ -26,6 +26,8 @@ pub enum Engine {
     Cpu,
     /// The same, opened a second time through the host cache
     CpuCached,
+    /// The same, with the weights of 8-bit convolutions mapped as well
+    CpuMapped,
     /// ONNX Runtime, the graph for every provider
     Portable,
     /// Eager PyTorch with diffusers, in Python
@@ -37,7 +39,7 @@ pub enum Engine {
 }
 
 impl Engine {
-    /// All that need no Python.
+    /// All that compute the network in f32 and need no Python.
     pub const ALL: [Self; 4] = [Self::Libtorch, Self::Cpu, Self::CpuCached, Self::Portable];
 
     fn name(self) -> &'static str {
@@ -45,6 +47,7 @@ impl Engine {
             Self::Libtorch => "libtorch",
             Self::Cpu => "cpu",
             Self::CpuCached => "cpu-cached",
+            Self::CpuMapped => "cpu-mapped",
             Self::Portable => "portable",
             Self::Torch => "torch",
             Self::TorchOnnx => "torch-onnx",
@@ -208,9 +211,8 @@ pub fn contend(told: &str) -> Result<()> {
     let Told { engine, settings } = serde_json::from_str(told)?;
     match engine {
         Engine::Libtorch => libtorch(&settings),
-        Engine::Cpu => onnxruntime(engine, &settings, CPU_GRAPH, HostCache::off()),
-        Engine::Portable => onnxruntime(engine, &settings, "unet/model.onnx", HostCache::off()),
-        Engine::CpuCached => onnxruntime(engine, &settings, CPU_GRAPH, settings.cache()),
+        Engine::Cpu | Engine::CpuCached | Engine::CpuMapped => onnxruntime(engine, &settings, CPU_GRAPH),
+        Engine::Portable => onnxruntime(engine, &settings, "unet/model.onnx"),
         Engine::Torch | Engine::TorchOnnx => bail!("{engine} is Python's"),
     }
 }
@@ -248,11 +250,11 @@ fn libtorch(settings: &Settings) -> Result<()> {
     })
 }
 
-fn onnxruntime(engine: Engine, settings: &Settings, graph: &str, cache: HostCache) -> Result<()> {
+fn onnxruntime(engine: Engine, settings: &Settings, graph: &str) -> Result<()> {
     let opening = Instant::now();
     let runtime =
         engine::Engine::start(&EngineOptions { threads: Some(settings.threads), ..EngineOptions::default() })?;
-    let mut network = settings.open(&runtime, graph, cache)?;
+    let mut network = settings.open(&runtime, graph, settings.cache(engine))?;
     let inputs = settings.inputs();
     let names = INPUTS;
     let [sample, timestep, context] = inputs.each_ref().map(|tensor| tensor.shape.as_slice());

@@ -96,9 +96,14 @@ impl Settings {
         Ok(Ranking::uniform(&layout, &resources).prune(share)?)
     }
 
-    /// Its host cache.
-    pub fn cache(&self) -> HostCache {
-        HostCache::at(self.folder.join("cache"), CACHE_LIMIT)
+    /// The host cache that an engine opens it through.
+    pub fn cache(&self, engine: stepping::Engine) -> HostCache {
+        let cache = HostCache::at(self.folder.join("cache"), CACHE_LIMIT);
+        match engine {
+            stepping::Engine::CpuCached => cache,
+            stepping::Engine::CpuMapped => cache.mapping_all(),
+            _ => HostCache::off(),
+        }
     }
 
     /// Opens a graph of the export.

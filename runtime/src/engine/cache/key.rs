@@ -3,7 +3,7 @@
 use crate::engine::{Engine, Provider, Providers};
 use pleach_model::files::Sha256;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Not};
 
 /// Counts the changes of what is written into an entry, and of the options that it is made with.
 const FORMAT: u32 = 4;
@@ -20,6 +20,9 @@ pub(in crate::engine) struct Key<'a> {
     dimensions: &'a BTreeMap<String, usize>,
     graph: Sha256,
     weights: Vec<Sha256>,
+    /// Whether its 8-bit convolutions take kernels whose weights can be kept.
+    #[serde(skip_serializing_if = "<&bool>::not")]
+    maps_convolutions: bool,
 }
 
 impl<'a> Key<'a> {
@@ -29,9 +32,19 @@ impl<'a> Key<'a> {
         dimensions: &'a BTreeMap<String, usize>,
         graph: Sha256,
         weights: Vec<Sha256>,
+        maps_convolutions: bool,
     ) -> Self {
         let runtime = [engine.dylib().version.as_str(), engine.build_info()];
-        Self { format: FORMAT, runtime, cpu: cpu_features(), providers: providers.list(), dimensions, graph, weights }
+        Self {
+            format: FORMAT,
+            runtime,
+            cpu: cpu_features(),
+            providers: providers.list(),
+            dimensions,
+            graph,
+            weights,
+            maps_convolutions,
+        }
     }
 
     /// It as text: what an entry holds to tell whose it is.

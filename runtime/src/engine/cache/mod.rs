@@ -11,6 +11,7 @@ mod entry;
 mod hashes;
 mod key;
 mod limit;
+mod mapped;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,7 @@ pub(super) use align::align;
 pub(super) use entry::{Entry, GRAPH, WEIGHTS};
 pub(super) use key::Key;
 pub use key::cpu_features;
+pub(super) use mapped::free_zero_points;
 
 use std::{
     env,
@@ -43,6 +45,7 @@ struct Settings {
     folder: PathBuf,
     limit: u64,
     smallest: u64,
+    maps_all: bool,
 }
 
 impl HostCache {
@@ -54,7 +57,7 @@ impl HostCache {
     /// The cache in `folder`, made when it is first needed, and kept under `limit` bytes by removing what was not used for
     /// longest.
     pub fn at(folder: impl Into<PathBuf>, limit: u64) -> Self {
-        Self(Some(Arc::new(Settings { folder: folder.into(), limit, smallest: SMALLEST })))
+        Self(Some(Arc::new(Settings { folder: folder.into(), limit, smallest: SMALLEST, maps_all: false })))
     }
 
     /// The user's cache: in `$PLEACH_CACHE`, or `$XDG_CACHE_HOME/pleach`, or `~/.cache/pleach`; off where none of these is known.
@@ -83,6 +86,21 @@ impl HostCache {
             Arc::make_mut(settings).smallest = bytes;
         }
         self
+    }
+
+    /// The same cache, from whose files the weights of 8-bit convolutions are mapped as all others are. Otherwise ONNX Runtime packs them at every
+    /// start for its fastest kernels, into memory of the process's own. What is computed is the same, more slowly.
+    #[must_use]
+    pub fn mapping_all(mut self) -> Self {
+        if let Some(settings) = &mut self.0 {
+            Arc::make_mut(settings).maps_all = true;
+        }
+        self
+    }
+
+    /// Whether the weights of 8-bit convolutions are mapped, too.
+    pub(super) fn maps_all(&self) -> bool {
+        self.0.as_ref().is_some_and(|settings| settings.maps_all)
     }
 
     /// Whether a graph of so many bytes, weights included, is worth an entry and has room.

@@ -29,6 +29,9 @@ const LARGEST: u64 = 1 << 31;
 /// Graph files up to here are read into memory. Those beyond hold their weights, and are mapped.
 const LARGEST_READ: u64 = 16 << 20;
 
+/// Operators without which there are no 8-bit convolutions: ONNX Runtime makes them of what stands between these.
+const QUANTISED: [&str; 2] = ["DequantizeLinear", "QLinearConv"];
+
 /// What a manifest says about a graph.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
@@ -65,6 +68,7 @@ pub struct GraphFile {
     sha256: Sha256,
     weights: Vec<Weights>,
     facts: Facts,
+    is_quantised: bool,
 }
 
 /// A file that holds weights of a graph.
@@ -125,7 +129,10 @@ impl GraphFile {
             findings.locations.into_iter().map(|(location, found)| Weights::open(root, file, location, found));
         let weights = weights.collect::<Result<Vec<_>, _>>()?;
         check_folder(file, &weights)?;
-        Ok(Self { name: file.to_owned(), bytes, sha256, weights, facts: Facts::read(file, model, findings.opset)? })
+        let is_quantised =
+            model.graph.iter().flat_map(|graph| &graph.node).any(|node| QUANTISED.contains(&&*node.op_type));
+        let facts = Facts::read(file, model, findings.opset)?;
+        Ok(Self { name: file.to_owned(), bytes, sha256, weights, facts, is_quantised })
     }
 
     /// The file as its bundle names it: `unet/model.onnx`.
@@ -186,6 +193,11 @@ impl GraphFile {
 
     pub(super) fn sha256(&self) -> Sha256 {
         self.sha256
+    }
+
+    /// Whether it may have 8-bit convolutions.
+    pub(super) fn is_quantised(&self) -> bool {
+        self.is_quantised
     }
 }
 
