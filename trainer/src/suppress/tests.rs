@@ -183,6 +183,7 @@ fn steps_are_counted_as_code_and_paper_count_them() {
     assert_eq!(counts(20, 20_000, CountTotal::Both), [19_048, 952]);
     assert_eq!(SuppressRecipe::paper().counts(), [19_048, 952]);
     assert_eq!(SuppressRecipe::code().counts(), [50_000, 5000]);
+    assert_eq!(SuppressRecipe::anchored().counts(), [13_334, 6_666]);
     // And so they are made.
     let ground = Ground::new();
     let mut recipe = recipe(Mode::SharedAlternating, 3);
