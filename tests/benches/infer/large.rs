@@ -116,13 +116,17 @@ pub fn measure(cli: &Cli, tiny: bool, printer: &Printer) -> Result<()> {
         experts.push(expert);
     }
     let all = |precision, engine| experts.iter().filter_map(move |expert| expert.contestant(precision, engine));
-    let mut narrow: Vec<_> =
-        [Precision::F32, Precision::Int8, Precision::Int4].into_iter().flat_map(|one| all(one, Engine::Cpu)).collect();
+    let on_cpu = |precisions: &[Precision]| -> Vec<_> {
+        precisions.iter().flat_map(|&precision| all(precision, Engine::Cpu)).collect()
+    };
+    let narrow = on_cpu(&[Precision::F32, Precision::Int8, Precision::Int4]);
+    contests.push(contest("the CPU's precisions", &narrow, None, rounds, printer)?);
+    let mut mapped = on_cpu(&[Precision::F32, Precision::Int8]);
     for (share, engine, settings) in all(Precision::Int8, Engine::CpuMapped) {
         resident::fill(engine, share, settings, printer)?;
-        narrow.push((share, engine, settings));
+        mapped.push((share, engine, settings));
     }
-    contests.push(contest("the CPU's precisions", &narrow, None, rounds, printer)?);
+    contests.push(contest("weights of 8-bit convolutions mapped", &mapped, None, rounds, printer)?);
     let half: Vec<_> = experts[0]
         .contestant(Precision::F32, Engine::Cpu)
         .into_iter()
