@@ -171,10 +171,10 @@ pub fn steps(size: &Size) -> Vec<Step> {
         |title, bundle| include_str!("recipes/audit.toml").replace("{title}", title).replace("{bundle}", bundle);
     let timed = |name, about, makes, bundle| {
         let arguments = format!("bench {{out}}/{bundle} --guidance 2 --warm-up 0.5 --repeats 5 --json");
-        Step { printed: true, ..of(name, Pleach, about, makes, 6.0, arguments) }
+        Step { printed: true, ..of(name, Pleach, about, makes, 3.0, arguments) }
     };
     let export = |name, about, makes, model, more| {
-        of(name, Export, about, makes, 2.0, format!("{model} {more} --out {{out}}/{makes}"))
+        of(name, Export, about, makes, 0.6, format!("{model} {more} --out {{out}}/{makes}"))
     };
     vec![
         of(
@@ -182,19 +182,19 @@ pub fn steps(size: &Size) -> Vec<Step> {
             Train,
             "Drawing pictures of the small world",
             "data",
-            3.0,
+            0.7,
             format!("world --count {pictures} --seed 1 --out {{out}}/data"),
         ),
-        cached("cache", "Encoding pictures and captions once", "cache", 18.0, "data"),
+        cached("cache", "Encoding pictures and captions once", "cache", 4.0, "data"),
         of(
             "kept",
             Train,
             "Drawing pictures of which none is striped",
             "kept",
-            2.0,
+            0.5,
             format!("world --count {kept} --seed 2 --style {KEPT} --out {{out}}/kept"),
         ),
-        cached("cache-kept", "Encoding them too", "cache-kept", 12.0, "kept"),
+        cached("cache-kept", "Encoding them too", "cache-kept", 2.8, "kept"),
         of("asked", Train, "Prompts for the audit: striped", "asked", 0.3, captions(asked[0], 100, "striped", &["data"], "asked")),
         of("others", Train, "Prompts for the audit: other styles", "others", 0.3, captions(asked[1], 100, KEPT, &["data", "kept"], "others")),
         of("learnt", Train, "Prompts to forget on", "learnt", 0.3, captions(concept, 200, "striped", &["data", "asked"], "learnt")),
@@ -203,13 +203,13 @@ pub fn steps(size: &Size) -> Vec<Step> {
             Train,
             "Drawing stripes with the base model, to forget on",
             "striped",
-            15.0,
+            6.0,
             "concept-images {base} --prompts {out}/learnt/metadata.jsonl --sampler dpmpp_2m --steps 12 --guidance 2 --batch 32 --out {out}/striped".into(),
         ),
         trained(
             "prune",
             "Pruning the base model into two experts and a router (APTP)",
-            55.0,
+            49.0,
             "pruned",
             "prune --recipe {out}/recipes/prune.toml --out {out}/pruned",
             ("prune.toml", include_str!("recipes/prune.toml")),
@@ -218,7 +218,7 @@ pub fn steps(size: &Size) -> Vec<Step> {
         trained(
             "finetune",
             "Fine-tuning the experts, each on its captions",
-            80.0,
+            74.0,
             "tuned",
             "finetune {out}/pruned/family --expert all --preset paper --recipe {out}/recipes/finetune.toml --out {out}/tuned",
             ("finetune.toml", include_str!("recipes/finetune.toml")),
@@ -227,7 +227,7 @@ pub fn steps(size: &Size) -> Vec<Step> {
         trained(
             "suppress",
             "Making the experts forget stripes (bilevel fine-tuning)",
-            95.0,
+            100.0,
             "forgot",
             "suppress {out}/tuned/family --expert all --preset code --recipe {out}/recipes/suppress.toml --out {out}/forgot",
             ("suppress.toml", include_str!("recipes/suppress.toml")),
@@ -237,9 +237,9 @@ pub fn steps(size: &Size) -> Vec<Step> {
         export("export-tuned", "Exporting the family before it forgot", "tuned-bundle", "{out}/tuned/family", "--base {base}"),
         export("export", "Exporting the family that forgot, with its router", "bundle", "{out}/forgot/family", "--base {base} --verify"),
         export("export-judge", "Exporting the judge", "judge", "{base}/judge", ""),
-        drawn("draw-base", "Drawing the grid: the base model", 4.0, "grid/base", "base-bundle"),
-        drawn("draw-tuned", "Drawing the grid: the pruned family, by route", 4.0, "grid/pruned", "tuned-bundle"),
-        drawn("draw-forgot", "Drawing the grid: after it forgot", 4.0, "grid/suppressed", "bundle"),
+        drawn("draw-base", "Drawing the grid: the base model", 2.5, "grid/base", "base-bundle"),
+        drawn("draw-tuned", "Drawing the grid: the pruned family, by route", 2.5, "grid/pruned", "tuned-bundle"),
+        drawn("draw-forgot", "Drawing the grid: after it forgot", 2.5, "grid/suppressed", "bundle"),
         of(
             "grid",
             Train,
@@ -249,17 +249,17 @@ pub fn steps(size: &Size) -> Vec<Step> {
             "grid {out}/grid/base {out}/grid/pruned {out}/grid/suppressed --zoom 2 --out {out}/grid.png".into(),
         ),
         with(
-            of("plan-before", Audit, "Planning the audit before it forgot", "audit-before", 1.0, "plan {out}/recipes/audit-before.toml --out {out}/audit-before".into()),
+            of("plan-before", Audit, "Planning the audit before it forgot", "audit-before", 0.1, "plan {out}/recipes/audit-before.toml --out {out}/audit-before".into()),
             "audit-before.toml",
             &audit("The small world, pruned, before it forgets", "tuned-bundle"),
         ),
-        audited("audit-before", "Auditing the family before it forgot, against the base model", 40.0, "audit-before/report/audit.json", ""),
+        audited("audit-before", "Auditing the family before it forgot, against the base model", 92.0, "audit-before/report/audit.json", ""),
         with(
-            of("plan", Audit, "Planning the audit", "audit", 1.0, "plan {out}/recipes/audit.toml --out {out}/audit".into()),
+            of("plan", Audit, "Planning the audit", "audit", 0.1, "plan {out}/recipes/audit.toml --out {out}/audit".into()),
             "audit.toml",
             &audit("The small world, stripes suppressed", "bundle"),
         ),
-        with(audited("audit", "Auditing the family that forgot, against the base model", 80.0, "audit/report/audit.json", "--gates {out}/recipes/gates.toml"), "gates.toml", include_str!("recipes/gates.toml")),
+        with(audited("audit", "Auditing the family that forgot, against the base model", 92.0, "audit/report/audit.json", "--gates {out}/recipes/gates.toml"), "gates.toml", include_str!("recipes/gates.toml")),
         timed("bench-base", "Timing a picture of the base model", "bench-base.json", "base-bundle"),
         timed("bench", "Timing a picture of each expert", "bench.json", "bundle"),
     ]
