@@ -122,10 +122,7 @@ pub fn measure(cli: &Cli, tiny: bool, printer: &Printer) -> Result<()> {
     let narrow = on_cpu(&[Precision::F32, Precision::Int8, Precision::Int4]);
     contests.push(contest("the CPU's precisions", &narrow, None, rounds, printer)?);
     let mut mapped = on_cpu(&[Precision::F32, Precision::Int8]);
-    for (share, engine, settings) in all(Precision::Int8, Engine::CpuMapped) {
-        resident::fill(engine, share, settings, printer)?;
-        mapped.push((share, engine, settings));
-    }
+    mapped.extend(all(Precision::Int8, Engine::CpuMapped));
     contests.push(contest("weights of 8-bit convolutions mapped", &mapped, None, rounds, printer)?);
     let half: Vec<_> = experts[0]
         .contestant(Precision::F32, Engine::Cpu)
@@ -134,8 +131,11 @@ pub fn measure(cli: &Cli, tiny: bool, printer: &Printer) -> Result<()> {
         .collect();
     contests.push(contest("half precision", &half, None, rounds, printer)?);
     let mut residents = Vec::new();
-    let ways = [Engine::CpuCached, Engine::CpuMapped];
-    for (precision, engine) in [(Precision::F32, ways[0]), (Precision::Int8, ways[0]), (Precision::Int8, ways[1])] {
+    for (precision, engine) in [
+        (Precision::F32, Engine::CpuCached),
+        (Precision::Int8, Engine::CpuCached),
+        (Precision::Int8, Engine::CpuMapped),
+    ] {
         let two: Vec<_> = all(precision, engine).take(2).map(|(share, _, settings)| (share, settings)).collect();
         residents.push(resident::measure(precision, engine, &two, printer)?);
     }

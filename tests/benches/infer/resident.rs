@@ -44,16 +44,11 @@ struct Said {
     stepped: Memory,
 }
 
-/// Puts an expert into its host cache, for the way that it is to be opened.
-pub fn fill(engine: Way, share: f64, settings: &Settings, printer: &Printer) -> Result<()> {
-    printer.status("Filling", format_args!("the host cache with {share} in {}, {engine}", settings.precision));
-    Contender::start(engine, settings)?.finish().map(drop)
-}
-
 /// Fills the host caches, then opens all in another process.
 pub fn measure(precision: Precision, engine: Way, experts: &[(f64, &Settings)], printer: &Printer) -> Result<Resident> {
     for (share, settings) in experts {
-        fill(engine, *share, settings, printer)?;
+        printer.status("Filling", format_args!("the host cache with {share} in {precision}, {engine}"));
+        Contender::fill(engine, settings)?;
     }
     printer.status("Opening", format_args!("{} experts in {precision} in one process, {engine}", experts.len()));
     let told = Told { engine, experts: experts.iter().map(|(_, settings)| (*settings).clone()).collect() };

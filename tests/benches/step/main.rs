@@ -98,10 +98,6 @@ fn compare(cli: &Cli, printer: &Printer) -> Result<()> {
 
     let mut contenders = Vec::new();
     for &engine in &cli.engines {
-        if engine == Engine::CpuCached {
-            printer.status("Filling", "the host cache");
-            Contender::start(engine, &settings)?.finish()?;
-        }
         printer.status("Opening", engine);
         contenders.push(Contender::start(engine, &settings)?);
     }

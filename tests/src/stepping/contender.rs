@@ -42,6 +42,11 @@ impl Engine {
     /// All that compute the network in f32 and need no Python.
     pub const ALL: [Self; 4] = [Self::Libtorch, Self::Cpu, Self::CpuCached, Self::Portable];
 
+    /// Whether it opens what an earlier start left in the host cache.
+    fn is_cached(self) -> bool {
+        matches!(self, Self::CpuCached | Self::CpuMapped)
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::Libtorch => "libtorch",
@@ -116,8 +121,20 @@ pub fn python_command(python: &Path, program: &str) -> Command {
 }
 
 impl Contender {
-    /// Starts a process and waits until the network is open in it.
+    /// Starts a process and waits until the network is open in it. What it opens through the host cache is put there first.
     pub fn start(engine: Engine, settings: &Settings) -> Result<Self> {
+        if engine.is_cached() {
+            Self::fill(engine, settings)?;
+        }
+        Self::first(engine, settings)
+    }
+
+    /// Puts the network into the host cache that an engine opens it through, in a process that ends.
+    pub fn fill(engine: Engine, settings: &Settings) -> Result<()> {
+        Self::first(engine, settings)?.finish().map(drop)
+    }
+
+    fn first(engine: Engine, settings: &Settings) -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["--quiet", "--contend", &told(engine, settings)?]);
         Self::spawn(engine, settings, command)

@@ -274,8 +274,7 @@ fn machine(root: &Path) -> Result<String> {
     parts.extend(says("rustc", &["--version"]).map(|text| text.split(" (").next().unwrap_or_default().to_owned()));
     if let Some(commit) = says("git", &["log", "-1", "--format=%h of %cs"]) {
         // The page itself is what this run changes.
-        let but_the_page = [".", ":(exclude)docs/benchmarks.md"];
-        let status = [&["status", "--porcelain", "--untracked-files=no", "--"], but_the_page.as_slice()].concat();
+        let status = ["status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)docs/benchmarks.md"];
         let changed = says("git", &status).is_some_and(|text| !text.is_empty());
         parts.push(format!("commit {commit}{}", if changed { " and changes to it" } else { "" }));
     }
